@@ -80,6 +80,9 @@ def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEv
         location=fields.get("location"),
         actor_role=by.role,
         actor_id=by.user_id,
+        actor_key_id=by.key_id,
+        actor_key_name=by.key_name if by.key_id else None,
+        request_id=by.request_id or None,
         data=data,
     )
 
@@ -120,6 +123,9 @@ def record_organization_event(
         recorded_at=now,
         actor_role=by.role,
         actor_id=by.user_id,
+        actor_key_id=by.key_id,
+        actor_key_name=by.key_name if by.key_id else None,
+        request_id=by.request_id or None,
         data={"changes": dict(changes)},
     )
     writes.insert(event)

@@ -32,7 +32,8 @@ SHIPMENT_COLUMNS: Final = (
     *(f"{end}__{column}" for end in ("origin", "destination") for column in _PLACE),
 )  # fmt: skip
 EVENT_COLUMNS: Final = (
-    "id", "seq", "type", "status", "occurred_at", "recorded_at", "actor_role", "actor_id", "data",
+    "id", "seq", "type", "status", "occurred_at", "recorded_at", "actor_role", "actor_id", "actor_key_id",
+    "actor_key_name", "request_id", "data",
     *(f"location__{column}" for column in _PLACE),
 )  # fmt: skip
 FEED_COLUMNS: Final = (*(f"event__{column}" for column in EVENT_COLUMNS), "event__shipment__reference", "position")
@@ -194,7 +195,12 @@ def event(row: Row, variant: str) -> Json:
         "occurredAt": instant(row["occurred_at"]),
         "recordedAt": instant(row["recorded_at"]),
         "location": place(row, "location__"),
-        "actor": {"role": row["actor_role"], "id": identifier(row["actor_id"]) if row["actor_id"] else None},
+        "actor": {
+            "role": row["actor_role"],
+            "id": identifier(row["actor_id"]) if row["actor_id"] else None,
+            "key": party(row["actor_key_id"], row["actor_key_name"]),
+            "requestId": row["request_id"],
+        },
         "data": row["data"],
     }
     if variant == "staff":

@@ -61,7 +61,9 @@ EVENT: Final = object_schema(
         "occurredAt": TIMESTAMP,
         "recordedAt": TIMESTAMP,
         "location": nullable(OBJECT),
-        "actor": object_schema({"role": TEXT, "id": nullable(TEXT)}),
+        "actor": object_schema(
+            {"role": TEXT, "id": nullable(TEXT), "key": nullable(OBJECT), "requestId": nullable(TEXT)}
+        ),
         "data": object_schema({"changes": OBJECT}),
     }
 )

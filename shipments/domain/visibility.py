@@ -13,6 +13,8 @@ Json = dict[str, Any]
 
 # Events whose `note` is written for everybody who sees the shipment. That of all others is a reason, for staff.
 PUBLIC_NOTES: Final = frozenset({"transitioned", "observed"})
+# What is left out of an event's actor.
+_NOBODY: Final[Json] = {"id": None, "key": None, "requestId": None}
 
 
 def restrict_flags(flags: Sequence[Mapping[str, Any]]) -> list[Json]:
@@ -26,7 +28,7 @@ def restrict_snapshot(snapshot: Json) -> Json:
 
 
 def restrict_event(event: Json, *, customer_id: str | None) -> Json:
-    """Return an event without the account of its actor, reasons, and customers other than `customer_id`.
+    """Return an event without reasons, customers other than `customer_id`, and its actor but for the role.
 
     `customer_id` is the customer to which the shipment belongs now.
     """
@@ -34,7 +36,7 @@ def restrict_event(event: Json, *, customer_id: str | None) -> Json:
     data["changes"] = _restrict_changes(data["changes"], customer_id=customer_id)
     if event["type"] not in PUBLIC_NOTES:
         data.pop("note", None)
-    return {**event, "actor": {**event["actor"], "id": None}, "data": data}
+    return {**event, "actor": {"role": event["actor"]["role"], **_NOBODY}, "data": data}
 
 
 def _restrict_changes(changes: Mapping[str, Any], *, customer_id: str | None) -> Json:

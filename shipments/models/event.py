@@ -51,6 +51,10 @@ class ShipmentEvent(models.Model):
     location = models.ForeignKey("Location", on_delete=models.PROTECT, null=True, blank=True, db_index=False)
     actor_role = models.CharField(max_length=16)
     actor_id = models.UUIDField(null=True, blank=True)
+    # Of a change by an API key, as it was called then, and of a change by a request.
+    actor_key_id = models.UUIDField(null=True, blank=True)
+    actor_key_name = models.CharField(max_length=80, null=True, blank=True)
+    request_id = models.CharField(max_length=64, null=True, blank=True)
     data = models.JSONField(default=dict)
 
     objects: ClassVar[EventQuerySet] = EventQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager

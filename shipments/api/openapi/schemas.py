@@ -84,6 +84,20 @@ class Actor(ResponseSchema):
     id = serializers.UUIDField(allow_null=True)
 
 
+class ActorKey(ResponseSchema):
+    id = serializers.UUIDField()
+    name = serializers.CharField(help_text="What it was called when the event was recorded.")
+
+
+class EventActor(Actor):
+    """Who made a change. Customers and tracking links see the role alone."""
+
+    key = ActorKey(allow_null=True, help_text="The API key that was used; null for people.")
+    requestId = serializers.CharField(
+        allow_null=True, help_text="`X-Request-ID` of the request: an integrator knows its own changes by it."
+    )
+
+
 class PageSchema(ResponseSchema):
     next = serializers.CharField(allow_null=True, help_text="Path and query of the next page.")
     previous = serializers.CharField(allow_null=True, help_text="Path and query of the page before.")

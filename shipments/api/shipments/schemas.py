@@ -5,7 +5,15 @@
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from shipments.api.openapi.schemas import Actor, FieldProblem, PageSchema, Party, Place, Position, ResponseSchema
+from shipments.api.openapi.schemas import (
+    EventActor,
+    FieldProblem,
+    PageSchema,
+    Party,
+    Place,
+    Position,
+    ResponseSchema,
+)
 from shipments.domain import lifecycle
 from shipments.models import Checkpoint as CheckpointRow
 from shipments.models import EventType
@@ -136,7 +144,7 @@ class Event(ResponseSchema):
     occurredAt = serializers.DateTimeField(help_text="When it happened, as far as is known; never the order.")
     recordedAt = serializers.DateTimeField()
     location = Place(allow_null=True)
-    actor = Actor()
+    actor = EventActor()
     data = serializers.DictField(  # type: ignore[assignment]  # a name of the contract and of DRF
         help_text="`changes`: fields of the shipment with their new values; `note` where one was given. Customers"
         " and tracking links see no reasons of flags and voids, and none of the customers that it had before."

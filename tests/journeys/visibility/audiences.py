@@ -34,7 +34,8 @@ _STAFF: Final = {
     "AuditEntry": "actor_id actor_name entity_id before after address request_id", "Checkpoint": "void_reason",
     "Customer": "name email phone", "Driver": "name phone license_number vehicle",
     "DriverPosition": "latitude longitude", "Location": "name latitude longitude",
-    "Shipment": "reference references flags notes", "ShipmentEvent": "actor_id data",
+    "Shipment": "reference references flags notes",
+    "ShipmentEvent": "actor_id actor_key_id actor_key_name request_id data",
     "Export": "filters address request_id", "Import": "filename header", "ImportedRow": "reference errors warnings",
 }  # fmt: skip
 _CUSTOMER: Final = {"ProofOfDelivery": "signer_name note"}

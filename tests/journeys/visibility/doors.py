@@ -83,6 +83,7 @@ def names_of(world: World) -> dict[str, list[Any]]:
         "checkpoint_id": [world.checkpoint_id],
         "seq": [1, 2],
         "flag": ["damaged"],
+        "code": ["not_found"],
         "kind": ["bol", "label", "pod"],
         "extension": list(FORMATS),
         "rest": ["x"],

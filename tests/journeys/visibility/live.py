@@ -103,7 +103,8 @@ def change_everything(http: httpx.Client, world: World) -> int:
     other_driver = world.driver("Driver 5")
 
     def write(method: str, suffix: str, body: dict[str, Any]) -> dict[str, Any]:
-        response = http.request(method, path + suffix, json=body, headers=headers)
+        request_id = {"X-Request-ID": marks.new("ShipmentEvent.request_id")}
+        response = http.request(method, path + suffix, json=body, headers=headers | request_id)
         assert response.is_success, response.text
         written: dict[str, Any] = response.json()
         return written
@@ -119,6 +120,8 @@ def change_everything(http: httpx.Client, world: World) -> int:
     report = {"classifier": "ACT", "occurredAt": "2026-01-01T00:00:00Z", "status": "in_transit", "source": "public"}
     checkpoint = write("POST", "/checkpoints", report)
     write("POST", f"/checkpoints/{checkpoint['id']}/void", {"reason": marks.new("Checkpoint.void_reason")})
+    wrong = write("POST", "/transitions", {"to": "delivered", "note": "handed over"})
+    write("POST", f"/events/{wrong['seq']}/void", {"reason": marks.new("ShipmentEvent.data")})
     write("PATCH", "", {"driverId": str(other_driver.pk)})
     http.patch(
         f"/api/drivers/{other_driver.pk}", json={"phone": marks.new("Driver.phone")}, headers=headers

@@ -143,6 +143,7 @@ def test_no_frame_and_no_stream_tells_it(product: ProductStage, world: World, vi
     assert leaks(world, viewer, iter(seen)) == {}
     assert {name for mark in told for name in world.marks.fields[mark]} >= {
         "Shipment.flags", "Checkpoint.void_reason", "ShipmentEvent.actor_id", "Customer.name", "ShipmentEvent.data",
+        "ShipmentEvent.request_id",
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -100,9 +100,7 @@ class World:
         Organization.objects.filter(pk=self.organization.pk).update(slug=self.marks.new("Organization.slug"))
         self.customer = factories.customer(self.organization, name="Own Customer")
         self.staff = self._staff("dispatcher")
-        self.by: Subject = self.staff.subject.with_request_origin(
-            address=self.marks.address("AuditEntry.address"), request_id=self.marks.new("AuditEntry.request_id")
-        )
+        self.by = self._key_of_staff()
         self.other_customer = self._other_customer()
         self._plant_shipments()
         self._plant_accounts()
@@ -130,6 +128,15 @@ class World:
             self.marks.planted("ApiKey.prefix", key.prefix)
             self.marks.planted("ApiKey.digest", bytes(key.digest).hex())
         return credentials
+
+    def _key_of_staff(self) -> Subject:
+        """Return the key of staff that writes: its id, its name and the id of its request stand in every event."""
+        key = ApiKey.objects.get(user=self.staff.user)
+        for column, value in (("key_id", key.pk), ("key_name", key.name)):
+            self.marks.planted(f"ShipmentEvent.actor_{column}", value)
+        by = replace(self.staff.subject, key_id=key.pk, key_name=key.name)
+        request_id = self.marks.planted("ShipmentEvent.request_id", self.marks.new("AuditEntry.request_id"))
+        return by.with_request_origin(address=self.marks.address("AuditEntry.address"), request_id=request_id)
 
     def _other_customer(self) -> Customer:
         return customers.create(
@@ -235,6 +242,10 @@ class World:
             reason=marks.new("Checkpoint.void_reason"),
         )
         self.checkpoint_id = checkpoint.pk
+        wrong = services.advance(by=by, now=hours(7), reference="A1", to="delivered", note="public note")
+        services.void_event(
+            by=by, now=hours(7), reference="A1", seq=wrong.seq, reason=marks.new("ShipmentEvent.data")
+        )
         marks.planted("AuditEntry.before", self.other_customer.pk)  # the customer of the booking
 
     def _prove_delivery(self) -> None:
@@ -268,13 +279,13 @@ class World:
 
     def _plant_jobs(self) -> None:
         marks, now = self.marks, datetime.now(UTC)
-        by = self.by.with_request_origin(
+        by = self.staff.subject.with_request_origin(
             address=marks.address("Export.address"), request_id=marks.new("Export.request_id")
         )
         export = export_jobs.create(
             by=by, now=now, report="shipments", file_format="csv", filters={"q": marks.new("Export.filters")}
         )
-        by = self.by.with_request_origin(
+        by = self.staff.subject.with_request_origin(
             address=marks.address("Import.address"), request_id=marks.new("Import.request_id")
         )
         table = ImportTable("csv", "", ["Reference"], 1, b"")

@@ -15,7 +15,8 @@ from realtime.protocol.frame_schemas import FRAMES, FRAMES_BY_TYPE
 REFERENCE = Path(__file__).parents[3] / "docs" / "asyncapi.json"
 EVENT = {
     "id": "01a2", "seq": 3, "type": "amended", "status": "booked", "occurredAt": "2026-03-02T12:00:00Z",
-    "recordedAt": "2026-03-02T12:00:00Z", "location": None, "actor": {"role": "driver", "id": None},
+    "recordedAt": "2026-03-02T12:00:00Z", "location": None,
+    "actor": {"role": "driver", "id": None, "key": None, "requestId": None},
     "data": {"changes": {}},
 }  # fmt: skip
 ROOM: dict[str, Any] = {"room": "shipment:SHIP-1", "epoch": "7.00000001", "seq": 3}

@@ -4,6 +4,8 @@ import asyncio
 import json
 import threading
 import time
+import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from django.utils import timezone
 from shipments import services
 from shipments.auth import subjects, tokens
 from shipments.auth.subjects import Subject
-from shipments.models import Organization, RefreshFamily, User
+from shipments.models import Organization, RefreshFamily, ShipmentEvent, User
 from shipments.selectors import async_pool, async_reads
 from tests import factories
 from tests.factories import NOW
@@ -92,6 +94,33 @@ def test_the_log_is_read_by_at_most_three_queries(api: Api, path: str) -> None:
         api.get(path)
 
     assert len(queries) <= 3  # the shipment, its events, the epoch once a second
+
+
+@pytest.mark.django_db
+def test_the_actor_tells_the_key_and_the_request(dispatcher: Subject, path: str) -> None:
+    key = replace(dispatcher, key_id=uuid.uuid4(), key_name="ERP", request_id="order-7")
+    services.open_flag(by=key, now=NOW, reference="E-1", flag="damaged")
+
+    by_person, by_key = Api(dispatcher).get(path, {"after": 3}).json()["events"]
+
+    account = {"role": "dispatcher", "id": str(dispatcher.user_id)}
+    assert by_person["actor"] == account | {"key": None, "requestId": None}
+    assert by_key["actor"] == account | {"key": {"id": str(key.key_id), "name": "ERP"}, "requestId": "order-7"}
+    stored = ShipmentEvent.objects.get(pk=by_key["id"])
+    assert (stored.actor_key_id, stored.actor_key_name, stored.request_id) == (key.key_id, "ERP", "order-7")
+
+
+@pytest.mark.django_db
+def test_customers_and_links_see_the_role_of_the_actor_alone(
+    dispatcher: Subject, organization: Organization, path: str
+) -> None:
+    customer = factories.member(organization, "customer")
+    key = replace(dispatcher, key_id=uuid.uuid4(), key_name="ERP", request_id="order-7")
+    services.amend(by=key, now=NOW, reference="E-1", changes={"customer_id": customer.customer_id})
+
+    for viewer in (customer, factories.tracking_link_subject(dispatcher, "E-1")):
+        event = Api(viewer).get(path, {"after": 4}).json()["events"][0]
+        assert event["actor"] == {"role": "dispatcher", "id": None, "key": None, "requestId": None}
 
 
 # -- long polls ----------------------------------------------------------------------------------------------

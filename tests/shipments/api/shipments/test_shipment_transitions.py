@@ -100,7 +100,7 @@ def test_customers_and_auditors_cannot_advance(organization: Organization, dispa
 
 def allowed_in(shown: Any) -> list[str]:
     body = shown.json()
-    (row,) = body["results"] if "results" in body else [body]
+    (row,) = body.get("results", [body])
     return sorted(row["allowedTransitions"])
 
 

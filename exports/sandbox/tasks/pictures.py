@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # About what a phone camera makes; more is an attack or a mistake.
 MAX_PIXELS: Final = 50_000_000
@@ -31,6 +31,8 @@ def clean(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping
 
     A picture with transparency (a signature) becomes PNG, any other JPEG. Raises NotAPicture.
     """
+    # WeasyPrint sets it for the whole process when it is loaded: half a picture would pass as a whole one.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         # Pillow tries these formats by content, whatever the file calls itself.
         with Image.open(io.BytesIO(pieces[0]), formats=list(_FORMATS)) as source:

@@ -1,6 +1,8 @@
 """Renderers are confined, timed and replaced; no content of a document makes them fetch anything."""
 
+import io
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 
 from exports.sandbox import pool as pools
 from exports.sandbox.pool import PoolBusy, RendererPool, Task, TaskFailed
@@ -110,6 +113,24 @@ def test_user_input_is_text_for_typst_too(pool: RendererPool) -> None:
 
     page_text = pdf_reader.text(result.content)
     assert [text for text in nasty if text not in page_text] == []
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_cut_off_picture_is_refused_also_where_a_page_was_drawn_before(
+    pool: RendererPool, format_name: str, share: float
+) -> None:
+    """WeasyPrint has Pillow fill up truncated pictures, in its whole process: pool has only one."""
+    target = io.BytesIO()
+    Image.frombytes("RGB", (200, 200), random.Random(7).randbytes(200 * 200 * 3)).save(target, format_name)
+    whole = target.getvalue()
+    pool.run(page())
+
+    with pytest.raises(TaskFailed) as refused:
+        pool.run(Task("picture", {}, [whole[: int(len(whole) * share)]]))
+
+    assert refused.value.reason
+    assert pool.run(Task("picture", {}, [whole])).metadata["width"] == 200
 
 
 def test_a_task_past_its_deadline_fails_and_the_next_succeeds(pool: RendererPool) -> None:

@@ -22,8 +22,8 @@ from shipments.selectors.documents import DocumentShipment
 Context = dict[str, Any]
 KINDS: Final = ("bol", "label", "pod")
 _BLANK: Final = "–"
-# Width of the barcode of the reference.
-_LABEL_BARCODE_MM: Final = 91.0
+# The width that the templates have for barcodes.
+_LABEL_BARCODE_MM: Final = 88.9
 _BOL_BARCODE_MM: Final = 72.0
 _TITLES: Final = {"signature": "Signature", "photo": "Photo"}
 
@@ -98,21 +98,18 @@ def sscc(shipment_id: uuid.UUID) -> str:
 
 def _label_context(source: DocumentShipment, code: str) -> Context:
     shipment = source.shipment
-    bars = barcodes.code_128(shipment["reference"])
     element = f"00{code}"
-    deliver_by = shipment["plannedDeliveryAt"] or shipment["eta"]
     return {
         "date": _date(shipment["plannedPickupAt"] or shipment["createdAt"]),
-        "deliverBy": _date(deliver_by),
-        "bars": asdict(bars) if barcodes.fits(bars, millimetres=_LABEL_BARCODE_MM) else None,
+        "deliverBy": _instant(shipment["plannedDeliveryAt"] or shipment["eta"]),
+        **_reference_code(shipment["reference"], available=_LABEL_BARCODE_MM),
         "qr": asdict(barcodes.qr(element)),
-        "ssccBars": asdict(barcodes.gs1_128(element)),
+        "ssccBars": _linear(barcodes.gs1_128(element), available=_LABEL_BARCODE_MM),
     }
 
 
 def _bill_of_lading_context(source: DocumentShipment) -> Context:
     shipment = source.shipment
-    bars = barcodes.code_128(shipment["reference"])
     references = [
         (name.upper(), ", ".join(other_references.texts_of(value)))
         for name, value in sorted(shipment["references"].items())
@@ -125,8 +122,19 @@ def _bill_of_lading_context(source: DocumentShipment) -> Context:
         "driverPhone": (shipment["driver"] or {}).get("phone", ""),
         "references": references,
         "notes": shipment.get("notes", ""),
-        "bars": asdict(bars) if barcodes.fits(bars, millimetres=_BOL_BARCODE_MM) else None,
+        **_reference_code(shipment["reference"], available=_BOL_BARCODE_MM),
     }
+
+
+def _reference_code(reference: str, *, available: float) -> Context:
+    """Return the bars of the reference, or a QR code where they would be too narrow to be read."""
+    bars = _linear(barcodes.code_128(reference), available=available)
+    return {"bars": bars, "referenceQr": None if bars else asdict(barcodes.qr(reference))}
+
+
+def _linear(code: barcodes.Barcode, *, available: float) -> Context | None:
+    width = barcodes.printed_width(code, available=available)
+    return None if width is None else asdict(code) | {"millimetres": f"{width:.3f}"}
 
 
 def _proof_context(source: DocumentShipment, proof: Mapping[str, Any]) -> Context:
@@ -156,4 +164,4 @@ def _instant(iso_text: str | None) -> str:
 
 
 def _date(iso_text: str | None) -> str:
-    return f"{datetime.fromisoformat(iso_text).astimezone(UTC):%Y-%m-%d}" if iso_text else _BLANK
+    return f"{datetime.fromisoformat(iso_text).astimezone(UTC):%Y-%m-%d} UTC" if iso_text else _BLANK

@@ -1,6 +1,7 @@
 """Barcodes: Code 128, GS1-128, QR, and the Serial Shipping Container Code (SSCC)."""
 
 import hashlib
+import math
 import uuid
 from dataclasses import dataclass
 from typing import Final
@@ -11,8 +12,10 @@ from barcode import get_barcode_class
 # GS1 General Specifications, GS1 prefixes: 04 is for restricted circulation numbers within a company. A number that
 # is valid between companies needs a licensed prefix (`GS1_COMPANY_PREFIX`).
 DEMO_PREFIX: Final = "04"
-# The narrowest bar that common scanners read from a thermal print (7.5 mil).
-MIN_MODULE_MM: Final = 0.19
+# The narrowest bar that common scanners read from a thermal or office print (10 mil).
+MIN_MODULE_MM: Final = 0.25
+# Label printers have 203 dots an inch, 8 a millimetre: a module of a whole number of dots is as wide as the next.
+_DOT_MM: Final = 0.125
 _QUIET_MODULES: Final = 10
 
 
@@ -72,9 +75,10 @@ def qr(text: str) -> Barcode:
     return Barcode(len(rows[0]), len(rows), "".join(squares))
 
 
-def fits(code: Barcode, *, millimetres: float) -> bool:
-    """Return whether scanners can read the code when it is drawn `millimetres` wide."""
-    return millimetres / code.width >= MIN_MODULE_MM
+def printed_width(code: Barcode, *, available: float) -> float | None:
+    """Return how wide to draw the code, None where its modules would be too narrow for scanners; millimetres."""
+    module = math.floor(available / code.width / _DOT_MM) * _DOT_MM
+    return module * code.width if module >= MIN_MODULE_MM else None
 
 
 def _linear_barcode(modules: str) -> Barcode:

@@ -134,8 +134,12 @@ def _printed_report(dataset: Dataset) -> report_layout.PrintedReport:
         made_at=dataset.read_at,
         facts=_describe_query(query),
         columns=[
-            PrintedColumn(columns[name].label, _WIDTHS.get(name, 1.05), name in _NUMBER_FIELDS)
-            for name in query.fields
+            PrintedColumn(
+                f"{columns[name].label} (UTC)" if is_instant else columns[name].label,
+                _WIDTHS.get(name, 1.05),
+                name in _NUMBER_FIELDS,
+            )
+            for name, is_instant in zip(query.fields, instants, strict=True)
         ],
         rows=rows,
         tenant=str(query.by.organization_id),
@@ -164,7 +168,7 @@ def _describe_query(query: ReportQuery) -> list[tuple[str, str]]:
             "Order",
             f"{parameter_label(order.lstrip('-'))}, {'descending' if order.startswith('-') else 'ascending'}",
         ),
-        ("Limit", f"{int(limit):,} rows at most" if limit else "None; all times are UTC"),
+        ("Limit", f"{int(limit):,} rows at most" if limit else "None"),
     ]
 
 

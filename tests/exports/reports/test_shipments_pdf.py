@@ -28,7 +28,7 @@ from tests.narrowing import present
 
 pytestmark = pytest.mark.usefixtures("committed")
 PATH = "/api/exports/shipments.pdf"
-LABELS = "Reference Origin Destination Status Customer Driver Name Created At ETA"
+LABELS = "Reference Origin Destination Status Customer Driver Name Created At (UTC) ETA (UTC)"
 
 
 def fetch_pdf(subject: Subject, **query: Any) -> File:

@@ -4,6 +4,7 @@ One module for each list. docs/carrier-codes.md is made of them (`python -m test
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from shipments.domain.status_codes import aftership, dcsa, easypost, edi214, shippo
@@ -15,7 +16,7 @@ __all__ = [
     "OUTBOUND_CODES",
     "ROUND_TRIP_STATES",
     "Meaning",
-    "meaning_of_state",
+    "meaning_beside_state",
     "translate",
 ]
 CODE_SYSTEMS: Final[Mapping[str, Mapping[str, Meaning]]] = {
@@ -57,8 +58,11 @@ def translate(system: str, code: str) -> Meaning | None:
     return next((table[name] for name in _names(system, code) if name in table), None)
 
 
-def meaning_of_state(state: str) -> Meaning:
-    """Return the meaning of a state that is reported as such."""
+def meaning_beside_state(state: str, system: str, code: str) -> Meaning:
+    """Return the meaning of a state that is reported as such: its code adds to it only where it says the same."""
+    meaning = translate(system, code)
+    if meaning is not None and state in {meaning.state, meaning.state_elsewhere}:
+        return replace(meaning, state=state, state_elsewhere=None)
     return Meaning(state=state, is_arrival=state == "at_facility")
 
 

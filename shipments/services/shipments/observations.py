@@ -116,7 +116,7 @@ def _meaning_of(observation: Observation) -> status_codes.Meaning | None:
     if observation.state:
         if observation.state not in lifecycle.STATES:
             raise InvalidArgument("status", f"{observation.state!r} is not a state.", code="unknown_state")
-        return status_codes.meaning_of_state(observation.state)
+        return status_codes.meaning_beside_state(observation.state, observation.code_system, observation.code)
     if observation.code:
         return status_codes.translate(observation.code_system, observation.code)
     if observation.classifier == _ACTUAL:

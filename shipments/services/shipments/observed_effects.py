@@ -35,10 +35,9 @@ def is_estimate(checkpoint: Checkpoint) -> bool:
 
 def meaning_of(checkpoint: Checkpoint) -> Meaning | None:
     """Return what a stored checkpoint means: its state where one was reported, else what its code says."""
-    meaning = status_codes.translate(checkpoint.code_system, checkpoint.code) if checkpoint.code else None
-    if meaning is None or checkpoint.state in {meaning.state or "", meaning.state_elsewhere or ""}:
-        return meaning
-    return status_codes.meaning_of_state(checkpoint.state)
+    if checkpoint.state:
+        return status_codes.meaning_beside_state(checkpoint.state, checkpoint.code_system, checkpoint.code)
+    return status_codes.translate(checkpoint.code_system, checkpoint.code)
 
 
 def apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: Meaning) -> str:
@@ -101,7 +100,9 @@ def _observed(shipment: Shipment, flag: str, extra: Checkpoint | None) -> Iterat
             continue
         if flag in {meaning.opens_flag, meaning.clears_flag}:
             reason = f"{checkpoint.source} {checkpoint.code}"
-            yield FlagEntry(checkpoint.occurred_at, opens=meaning.opens_flag == flag, reason=reason)
+            # A clock in the field may run ahead of ours, by which people act.
+            at = min(checkpoint.occurred_at, checkpoint.recorded_at)
+            yield FlagEntry(at, opens=meaning.opens_flag == flag, reason=reason)
 
 
 def _decided(shipment: Shipment, flag: str) -> Iterator[FlagEntry]:

@@ -1,11 +1,12 @@
 """What is reported; and which stored checkpoint a report repeats, or corrects."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import F, Q
+from django.db.models import F
 
 from shipments.auth.subjects import Subject
 from shipments.models import Checkpoint, Location, Shipment
@@ -59,24 +60,27 @@ def find_earlier(
     a correction. `supersedes` names a checkpoint that is to be replaced whatever it says. The outcome of a
     repeated checkpoint is `duplicate` (in memory) unless it has the same id and still counts.
     """
-    stored = Checkpoint.objects.filter(shipment=shipment, source=observation.source).order_by("-seq")
+    stored = Checkpoint.objects.filter(shipment=shipment, source=observation.source)
     if supersedes is not None:
         stored = stored.filter(voided_at=None).exclude(pk=supersedes)
-    same = stored.filter(
-        _content(observation),
-        classifier=observation.classifier,
-        occurred_at=observation.occurred_at,
-        location=place,
-    )
     if observation.source_event_id is None:
-        return Earlier(_as_duplicate(same.first()))
-    of_event = Q(source_event_id=observation.source_event_id)
-    repeated = (
-        same.filter(of_event, note=observation.note).order_by(F("voided_at").desc(nulls_first=True), "-seq").first()
+        same = stored.filter(classifier=observation.classifier, occurred_at=observation.occurred_at, location=place)
+        return Earlier(_as_duplicate(_first_that_says(observation, same.order_by("-seq"))))
+    of_event = stored.filter(source_event_id=observation.source_event_id)
+    told = list(of_event.order_by(F("voided_at").desc(nulls_first=True), "-seq"))
+    same_place = [each for each in told if each.location_id == (place.pk if place else None)]
+    repeated = _first_that_says(
+        observation,
+        (
+            each
+            for each in same_place
+            if (each.classifier, each.occurred_at, each.note)
+            == (observation.classifier, observation.occurred_at, observation.note)
+        ),
     )
     if repeated is not None:
         return Earlier(repeated if repeated.voided_at is None else _as_duplicate(repeated))
-    return Earlier(corrected=stored.filter(of_event, voided_at=None).first())
+    return Earlier(corrected=next((each for each in told if each.voided_at is None), None))
 
 
 def check_may_correct(by: Subject, observation: Observation, earlier: Checkpoint) -> None:
@@ -85,11 +89,19 @@ def check_may_correct(by: Subject, observation: Observation, earlier: Checkpoint
         raise SourceEventConflict(observation, earlier)
 
 
-def _content(observation: Observation) -> Q:
-    content = Q(code=observation.code, code_system=observation.code_system)
+def _first_that_says(observation: Observation, checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
+    """Return the first checkpoint with the observation's code, and with its state where it names one."""
     # With neither a state nor a code it is the estimate of the delivery, and stored as such.
     state = observation.state or ("" if observation.code else "delivered")
-    return content & Q(state=state) if state else content
+    code = (observation.code_system, observation.code)
+    return next(
+        (
+            each
+            for each in checkpoints
+            if (each.code_system, each.code) == code and (each.state == state or not state)
+        ),
+        None,
+    )
 
 
 def _as_duplicate(checkpoint: Checkpoint | None) -> Checkpoint | None:

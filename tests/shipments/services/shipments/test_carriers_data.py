@@ -383,3 +383,32 @@ def test_the_log_with_corrections_folds_to_the_snapshot_at_every_event(case: Car
 
     assert fold(events_of(case.shipment)) == snapshot_of(case.shipment)
     assert case.snapshot["status"] == "returning"
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "status", "flags"),
+    [
+        ("in_transit", "TRANSIT/delayed", "in_transit", ["delayed"]),
+        ("at_facility", "TRANSIT/delayed", "at_facility", []),
+        ("out_for_delivery", "DELIVERED", "out_for_delivery", []),
+    ],
+)
+def test_beside_a_state_a_code_adds_its_flag_where_it_says_the_same(
+    case: CarrierCase, state: str, code: str, status: str, flags: list[str]
+) -> None:
+    case.report(NOW - HOUR, state, code=code, code_system="shippo")
+    case.report(NOW, code="SD", code_system="edi214", source="other")
+
+    assert case.snapshot["status"] == status
+    assert [flag["openedAt"] for flag in case.snapshot["flags"]] == [
+        "2026-03-02T11:00:00Z" if flags else "2026-03-02T12:00:00Z"
+    ]
+
+
+def test_a_person_clears_what_a_fast_clock_has_opened(case: CarrierCase) -> None:
+    case.report(NOW + timedelta(minutes=4), code="A9", code_system="edi214")
+    services.clear_flag(by=case.by, now=NOW, reference=case.shipment.reference, flag="damaged")
+
+    case.report(NOW - HOUR, code="A9", code_system="edi214")
+
+    assert case.snapshot["flags"] == []

@@ -27,9 +27,10 @@ _PROBLEM_DESCRIPTIONS: Final = {
 }
 
 
-def object_schema(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object whose members are all required."""
-    return {"type": "object", "required": list(members), "properties": dict(members)}
+def object_schema(members: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Return the schema of an object whose members are all required; a name makes it one of the components."""
+    schema = {"type": "object", "required": list(members), "properties": dict(members)}
+    return {"title": name, **schema} if name else schema
 
 
 def array_schema(items: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from exports.response_schemas import (
 )
 
 EXPORT_REQUEST: Final = {
+    "title": "ExportOrderRequest",
     "type": "object",
     "required": ["report", "format"],
     "additionalProperties": False,
@@ -40,7 +41,7 @@ EXPORT: Final = object_schema(
         "filters": {"type": "object", "additionalProperties": TEXT},
         "fields": {"type": ["array", "null"], "items": TEXT},
         "state": {"type": "string", "enum": list(Export.State.values)},
-        "progress": object_schema({"done": COUNT, "total": NULLABLE_COUNT}),
+        "progress": object_schema({"done": COUNT, "total": NULLABLE_COUNT}, "ExportProgress"),
         "createdAt": INSTANT,
         "startedAt": NULLABLE_INSTANT,
         "finishedAt": NULLABLE_INSTANT,
@@ -49,6 +50,7 @@ EXPORT: Final = object_schema(
         "sha256": NULLABLE_TEXT,
         "error": NULLABLE_TEXT,
         "file": {**NULLABLE_TEXT, "description": "The path of the file; null until it is written."},
-    }
+    },
+    "Export",
 )
-EXPORTS: Final = object_schema({"results": array_schema(EXPORT)})
+EXPORTS: Final = object_schema({"results": array_schema(EXPORT)}, "ExportList")

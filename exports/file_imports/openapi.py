@@ -25,6 +25,7 @@ XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet
 _BINARY: Final = {"type": "string", "format": "binary"}
 FILE_REQUEST: Final = {
     "multipart/form-data": {
+        "title": "ImportFormRequest",
         "type": "object",
         "required": ["file"],
         "additionalProperties": False,
@@ -35,7 +36,7 @@ FILE_REQUEST: Final = {
 }
 
 
-_PROBLEM: Final = object_schema({"column": TEXT, "code": TEXT, "message": TEXT})
+_PROBLEM: Final = object_schema({"column": TEXT, "code": TEXT, "message": TEXT}, "ImportRowProblem")
 _ROW: Final = object_schema(
     {
         "row": {
@@ -48,14 +49,15 @@ _ROW: Final = object_schema(
         "changed": {**array_schema(TEXT), "description": "The columns whose values change."},
         "errors": {**array_schema(_PROBLEM), "description": "Why the row is not applied."},
         "warnings": {**array_schema(_PROBLEM), "description": "What is applied and should be looked at."},
-    }
+    },
+    "ImportRow",
 )
 _ROWS: Final = {
     "rows": array_schema(_ROW),
     "next": {"type": ["integer", "null"], "description": "The `after` of the next page; null on the last."},
 }
 _FILE: Final = {
-    "counts": object_schema(dict.fromkeys(OUTCOMES, COUNT)),
+    "counts": object_schema(dict.fromkeys(OUTCOMES, COUNT), "ImportCounts"),
     "warned": {**COUNT, "description": "The number of rows with warnings, whatever their outcome."},
     "filename": TEXT,
     "format": {"type": "string", "enum": ["csv", "xlsx"]},
@@ -68,16 +70,18 @@ _IMPORT: Final = {
     "id": ID,
     "dryRun": {"type": "boolean", "enum": [False]},
     "state": {"type": "string", "enum": _STATES},
-    "progress": object_schema({"done": COUNT, "total": COUNT}),
+    "progress": object_schema({"done": COUNT, "total": COUNT}, "ImportProgress"),
     **_FILE,
     "createdAt": INSTANT,
     "startedAt": NULLABLE_INSTANT,
     "finishedAt": NULLABLE_INSTANT,
     "error": NULLABLE_TEXT,
 }
-IMPORT: Final = object_schema(_IMPORT | _ROWS)
-IMPORTS: Final = object_schema({"results": array_schema(object_schema(_IMPORT))})
-DRY_RUN: Final = object_schema({"dryRun": {"type": "boolean", "enum": [True]}, "total": COUNT} | _FILE | _ROWS)
+IMPORT: Final = object_schema(_IMPORT | _ROWS, "Import")
+IMPORTS: Final = object_schema({"results": array_schema(object_schema(_IMPORT, "ImportSummary"))}, "ImportList")
+DRY_RUN: Final = object_schema(
+    {"dryRun": {"type": "boolean", "enum": [True]}, "total": COUNT} | _FILE | _ROWS, "ImportDryRun"
+)
 _PROBLEM_DESCRIPTIONS: Final = {
     400: "The file cannot be read, or has unknown or missing columns; `errors` says why.",
     403: "The caller may not book shipments.",

@@ -14,7 +14,10 @@ _ROWS_HEADER: Final = OpenApiParameter(
     "X-Freight-Rows", int, OpenApiParameter.HEADER, response=[200],
     description="The number of rows, counted in the same snapshot.",
 )  # fmt: skip
-_ROWS_AS_JSON: Final = {"type": "array", "items": {"type": "object"}}
+_ROWS_AS_JSON: Final = {
+    "type": "array",
+    "items": {"title": "ReportRow", "type": "object", "additionalProperties": True},
+}
 _FILE_DESCRIPTION: Final = "The file. Where reading fails, it breaks off without the last chunk."
 
 

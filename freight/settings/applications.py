@@ -92,6 +92,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "realtime.sse.openapi.describe_streams",
+        "shipments.api.openapi.postprocessing.complete",
     ],
     "ENUM_NAME_OVERRIDES": {
         "ShipmentStatus": "shipments.domain.lifecycle.STATES",

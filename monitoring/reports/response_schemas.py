@@ -135,7 +135,7 @@ def _schema_of(example: Any, *, name: str = "") -> dict[str, Any]:
 
 
 def _report_responses(name: str) -> dict[Any, Any]:
-    schema = _schema_of(EXAMPLES[name])
+    schema = {"title": f"{name.capitalize()}Metrics"} | _schema_of(EXAMPLES[name])
     schema["properties"]["partial"] = {
         "type": "boolean",
         "description": "True while Redis does not answer: other hosts are then missing.",
@@ -150,6 +150,7 @@ _UNAVAILABLE: Final = OpenApiResponse(description="The key cannot be checked jus
 REPORT_RESPONSES: Final[dict[str, dict[Any, Any]]] = {name: _report_responses(name) for name in EXAMPLES}
 
 _CHECK_SCHEMA: Final = {
+    "title": "HealthCheck",
     "type": "object",
     "properties": {
         "status": {"enum": ["ok", "warning", "critical"]},
@@ -159,6 +160,7 @@ _CHECK_SCHEMA: Final = {
     "required": ["status"],
 }
 _BRIEF_HEALTH_SCHEMA: Final = {
+    "title": "BriefHealth",
     "type": "object",
     "properties": {
         "status": {"enum": ["healthy", "degraded", "unhealthy"]},
@@ -170,6 +172,7 @@ _BRIEF_HEALTH_SCHEMA: Final = {
     "required": ["status", "timestamp", "uptime", "checks", "issues"],
 }
 _DETAILED_HEALTH_SCHEMA: Final = {
+    "title": "DetailedHealth",
     "type": "object",
     "properties": {
         "status": {"enum": ["healthy", "degraded", "unhealthy"]},

@@ -14,20 +14,20 @@ from shipments.models import ApiKey, User
 from shipments.services.accounts.logins import TokenPair
 
 
-class LoginSerializer(serializers.Serializer[Any]):
+class LoginSerializer(StrictSerializer):
     """An e-mail address and a password."""
 
     email = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False, write_only=True)
 
 
-class RefreshSerializer(serializers.Serializer[Any]):
+class RefreshSerializer(StrictSerializer):
     """A refresh token."""
 
     refresh = serializers.CharField(max_length=tokens.MAX_LENGTH)
 
 
-class NewApiKeySerializer(serializers.Serializer[Any]):
+class NewApiKeySerializer(StrictSerializer):
     """A new API key."""
 
     name = serializers.CharField(max_length=80)

@@ -49,12 +49,17 @@ _FIELDS: Final = {
     "batt": "Percent; not stored.",
     "valid": "`false` where the phone has no fix: nothing is stored.",
 }
+# Not closed: phones send what their authors think of, and what is not known is left out.
 _FORM: Final[dict[str, Any]] = {
+    "title": "TrackerFormRequest",
     "type": "object",
+    "additionalProperties": True,
     "properties": {name: {"type": "string", "description": meaning} for name, meaning in _FIELDS.items()},
 }
 _JSON: Final[dict[str, Any]] = {
+    "title": "TrackerReportRequest",
     "type": "object",
+    "additionalProperties": True,
     "properties": {
         "device_id": {"type": "string", "description": "The device key."},
         "location": {

@@ -1,7 +1,8 @@
 """What the examples of the OpenAPI document are about: one organisation with the objects that they name."""
 
 import uuid
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -34,11 +35,13 @@ class World:
         assert dispatcher is not None
         self.dispatcher: Subject = dispatcher
         self.others = {
+            "reportPositions": replace(dispatcher, scopes=frozenset({"positions:write"}), login_id=None),
             "reportLocation": factories.member(self.organization, "driver", driver=driver),
             "listAuditLog": factories.member(self.organization, "admin"),
             "exportAudit": factories.member(self.organization, "admin"),
         } | dict.fromkeys(("login", "refreshLogin", "reportByTracker", "reportByTrackerBody"))
         self.substitutes: dict[str, str] = {}
+        self._stands_for("2026-03-02T11:58:00Z", f"{datetime.now(UTC) - timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}")
         self._stands_for("dispatcher@example.test", person.email)
         self._stands_for("<refresh>", login.refresh)
         self._stands_for(f"{_IDS}1", driver.pk)

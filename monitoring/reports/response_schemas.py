@@ -108,6 +108,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "rows": 1204111,
         "bytes": 204111222,
         "cache": {"hits": 11, "misses": 10},
+        "windowSeconds": 86400,
         "queues": {"exports": {"queued": 3, "running": 2, "oldestQueuedSeconds": 12.5}},
     },
 }

@@ -63,6 +63,18 @@ async def read_body(response: Any) -> bytes:
     return b"".join([part async for part in response])
 
 
+def read_whole(response: Any) -> bytes:
+    """Return the content of a response that was made outside of an event loop, and end what it was read with."""
+
+    async def read() -> bytes:
+        try:
+            return await read_body(response)
+        finally:
+            await async_pool.close_pools()
+
+    return asyncio.run(read())
+
+
 async def _fetch(path: str, query: dict[str, Any], headers: dict[str, str]) -> File:
     try:
         response = await AsyncClient().get(path, query, headers=headers)

@@ -24,8 +24,11 @@ def batched_writes() -> Iterator[None]:
     """Send all writes of the block in one statement at its end: one round trip.
 
     Until then the block's own queries do not see them, and `update` does not notice a missing row. Nothing is sent
-    where the block raises.
+    where the block raises. A block inside another is part of its statement.
     """
+    if _batch.get() is not None:
+        yield
+        return
     writes: list[Statement] = []
     token = _batch.set(writes)
     try:

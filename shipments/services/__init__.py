@@ -14,6 +14,7 @@ from shipments.services.fleet.positions import PositionResult, record_position, 
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
 from shipments.services.shipments.commands import NotADraft, advance, amend, discard
 from shipments.services.shipments.flags import clear_flag, open_flag
+from shipments.services.shipments.histories import HistoryCache
 from shipments.services.shipments.observations import CheckpointNotFound, observe
 from shipments.services.shipments.places import UnknownPlace, resolve_place
 from shipments.services.shipments.proofs import record_proof_of_delivery
@@ -34,6 +35,7 @@ __all__ = [
     "EventNotFound",
     "FeedNotFound",
     "Fix",
+    "HistoryCache",
     "Implausible",
     "InvalidArgument",
     "LinkNotFound",

@@ -12,6 +12,7 @@ Two places write shipments beside this module: `services/shipments/bookings.py` 
 `demo/loader.py` loads an empty organisation. tests/architecture/test_write_path.py holds that there is no third.
 """
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -89,13 +90,14 @@ def locked_shipment(
         yield shipment
 
 
-def lock_shipments_in_order(references: Sequence[str], *, by: Subject) -> None:
+def lock_shipments_in_order(references: Sequence[str], *, by: Subject) -> dict[str, uuid.UUID]:
     """Lock the rows until the caller's transaction ends, in ascending pk: two callers cannot deadlock.
 
-    References that name no shipment are left out.
+    Return their ids by reference in upper case; references that name no shipment are left out.
     """
     rows = Shipment.objects.visible_to(by).with_references(references).order_by("pk")
-    list(rows.select_for_update(of=("self",)).values_list("pk", flat=True))
+    locked = rows.select_for_update(of=("self",)).values_list("reference", "pk")
+    return {reference.upper(): pk for reference, pk in locked}
 
 
 def check_version(shipment: Shipment, expected_version: Version | None) -> None:

@@ -1,6 +1,5 @@
 """Bulk changes: book, amend, advance and observe many shipments in one request, each item on its own."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,24 +64,39 @@ class BulkView(APIView):
         items = validated_body(BulkItems, request)["items"]
         if not all(_op_of(item) == "observe" for item in items):
             subject.require("shipments:write")
-        now = clock.now()
-        write.lock_shipments_in_order([name for item in items if (name := _reference_of(item))], by=subject)
-        # A thousand shipments share a few places: resolve each place once.
-        place = lru_cache(maxsize=None)(partial(services.resolve_place, organization_id=subject.organization_id))
+        batch = _Batch(subject, clock.now(), items)
         item_results: list[_ItemResult] = []
         for is_creation, group in groupby(items, key=_is_creation):
             if is_creation:
-                item_results += _book_items(list(group), by=subject, now=now, place=place)
+                item_results += _book_items(batch, list(group))
             else:
-                item_results += [
-                    _attempt(partial(_apply_item, item, by=subject, now=now, place=place), item) for item in group
-                ]
+                item_results += [_attempt(partial(_apply_item, batch, item), item) for item in group]
         shipments_json = _shipments_json(
             subject, [each.reference for each in item_results if each.reference and not each.problem]
         )
         results = [{"index": index} | each.as_json(shipments_json) for index, each in enumerate(item_results)]
         failed = sum(bool(each.problem) for each in item_results)
         return Response({"succeeded": len(item_results) - failed, "failed": failed, "results": results})
+
+
+class _Batch:
+    """What the items of a request share: their shipments are locked, and each place and history is read once."""
+
+    def __init__(self, by: Subject, now: datetime, items: list[Any]) -> None:
+        self.by, self.now = by, now
+        references = [reference for item in items if (reference := _reference_of(item))]
+        self._ids = write.lock_shipments_in_order(references, by=by)
+        self.place: Resolver = lru_cache(maxsize=None)(
+            partial(services.resolve_place, organization_id=by.organization_id)
+        )
+        self.histories = services.HistoryCache()
+        observed = (_reference_of(item) for item in items if _op_of(item) == "observe")
+        self.histories.load({self._ids[key] for each in observed if each and (key := each.upper()) in self._ids})
+
+    def forget_history(self, reference: str) -> None:
+        """Have the history of a shipment read anew, which an item has changed, or left half changed."""
+        if shipment_id := self._ids.get(reference.upper()):
+            self.histories.forget(shipment_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,31 +118,31 @@ class _ItemResult:
         return result
 
 
-def _update(
-    *, by: Subject, now: datetime, reference: str, expected_version: Version | None = None, **changes: Any
-) -> _ItemResult:
-    services.amend(by=by, now=now, reference=reference, changes=changes, expected_version=expected_version)
-    return _ItemResult(200, reference)
-
-
-def _advance(*, reference: str, **arguments: Any) -> _ItemResult:
-    services.advance(reference=reference, **arguments)
-    return _ItemResult(200, reference)
-
-
-def _observe(
-    *,
-    by: Subject,
-    now: datetime,
-    reference: str,
-    expected_version: Version | None = None,
-    supersedes: uuid.UUID | None = None,
-    **report: Any,
-) -> _ItemResult:
-    checkpoint, is_new = services.observe(
-        by=by, now=now, reference=reference, observation=Observation(**report), supersedes=supersedes,
-        expected_version=expected_version,
+def _update(batch: _Batch, reference: str, version: Version | None, changes: Mapping[str, Any]) -> _ItemResult:
+    services.amend(
+        by=batch.by, now=batch.now, reference=reference, changes=changes, expected_version=version
     )  # fmt: skip
+    batch.forget_history(reference)
+    return _ItemResult(200, reference)
+
+
+def _advance(batch: _Batch, reference: str, version: Version | None, transition: Mapping[str, Any]) -> _ItemResult:
+    services.advance(by=batch.by, now=batch.now, reference=reference, expected_version=version, **transition)
+    batch.forget_history(reference)
+    return _ItemResult(200, reference)
+
+
+def _observe(batch: _Batch, reference: str, version: Version | None, report: Mapping[str, Any]) -> _ItemResult:
+    observed = dict(report)
+    supersedes = observed.pop("supersedes", None)
+    try:
+        checkpoint, is_new = services.observe(
+            by=batch.by, now=batch.now, reference=reference, observation=Observation(**observed),
+            supersedes=supersedes, expected_version=version, histories=batch.histories,
+        )  # fmt: skip
+    except Exception:
+        batch.forget_history(reference)
+        raise
     return _ItemResult(201 if is_new else 200, reference, checkpoint=checkpoint)
 
 
@@ -149,11 +163,11 @@ def _is_creation(item: Any) -> bool:
     return bool(_op_of(item) == "create")
 
 
-def _book_items(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_ItemResult]:
+def _book_items(batch: _Batch, items: list[Any]) -> list[_ItemResult]:
     """Book consecutive items in one call; the error of an item is its result."""
-    parsed = [_attempt(partial(_values, _CREATION, item, place), item) for item in items]
+    parsed = [_attempt(partial(_values, _CREATION, item, batch.place), item) for item in items]
     bookings = [each for each in parsed if not isinstance(each, _ItemResult)]
-    booked = iter(services.book_all(by=by, now=now, bookings=bookings))
+    booked = iter(services.book_all(by=batch.by, now=batch.now, bookings=bookings))
     return [
         each if isinstance(each, _ItemResult) else _booking_result(next(booked), item)
         for each, item in zip(parsed, items, strict=True)
@@ -183,13 +197,14 @@ def _refused(error: Exception, item: Any) -> _ItemResult:
     return _ItemResult(problem["status"], _reference_of(item), problem)
 
 
-def _apply_item(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _ItemResult:
+def _apply_item(batch: _Batch, item: Any) -> _ItemResult:
     op = _op_of(item)
     if not isinstance(op, str) or op not in _OPERATIONS:
         message = f"Give an object whose op is one of create, {', '.join(_OPERATIONS)}."
         raise InvalidFields([field_error("op", "invalid", message)])
     serializer, service = _OPERATIONS[op]
-    return service(by=by, now=now, **_values(serializer, item, place))
+    arguments = _values(serializer, item, batch.place)
+    return service(batch, arguments.pop("reference"), arguments.pop("expected_version", None), arguments)
 
 
 def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> dict[str, Any]:

@@ -7,15 +7,15 @@ import uuid
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Q
-
 from shipments import representation
 from shipments.auth.subjects import Subject
+from shipments.compiled_sql import writes
 from shipments.domain import lifecycle, status_codes, status_fold
 from shipments.domain.versions import Version
-from shipments.models import Checkpoint, EventType, Location, Shipment, ShipmentEvent
+from shipments.models import Checkpoint, EventType, Location, Shipment
 from shipments.services import write
 from shipments.services.shipments import observed_effects, source_events
+from shipments.services.shipments.histories import History, HistoryCache
 from shipments.services.shipments.places import resolve_place
 from shipments.services.shipments.source_events import Observation
 from shipments.services.validation import InvalidArgument, refuse_future
@@ -35,26 +35,31 @@ def observe(
     observation: Observation,
     supersedes: uuid.UUID | None = None,
     expected_version: Version | None = None,
+    histories: HistoryCache | None = None,
 ) -> tuple[Checkpoint, bool]:
     """Store an observation as a checkpoint and evaluate it; return the checkpoint and whether it is new.
 
     The same again (see `source_events`) returns the stored checkpoint and writes nothing, whatever
     `expected_version` says. The same `(source, source_event_id)` with other content corrects the checkpoint that is
     stored: it is voided first, in the same transaction, as is the one that `supersedes` names. Every stored
-    observation writes exactly one event, and so does every voiding.
+    observation writes exactly one event, and so does every voiding. `histories` are those of shipments that the
+    caller's transaction has locked.
     Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, InvalidArgument; SourceEventConflict and
     Forbidden where the subject may not correct.
     """
     if supersedes is not None:
         by.require("shipments:write")
     meaning = _translate(observation, now)
-    with write.locked_shipment(reference, by=by, with_related=True) as shipment:
+    # Only the void of a checkpoint that is named writes before the last refusal.
+    savepoint = supersedes is not None
+    with write.locked_shipment(reference, by=by, with_related=True, savepoint=savepoint) as shipment:
         place = (
             resolve_place(observation.location, organization_id=by.organization_id)
             if observation.location
             else None
         )
-        earlier = source_events.find_earlier(shipment, observation, place, supersedes=supersedes)
+        history = (histories or HistoryCache()).of(shipment)
+        earlier = source_events.find_earlier(history, observation, place, supersedes=supersedes)
         if earlier.repeated is not None:
             return earlier.repeated, False
         if earlier.corrected is not None:
@@ -62,7 +67,7 @@ def observe(
         write.check_version(shipment, expected_version)
         corrected = {earlier.corrected.pk} if earlier.corrected else set()
         for wrong in corrected | ({supersedes} if supersedes else set()):
-            void_on(shipment, wrong, by=by, now=now, reason=f"superseded by {observation.source}")
+            void_on(shipment, history, wrong, by=by, now=now, reason=f"superseded by {observation.source}")
         checkpoint = Checkpoint(
             shipment=shipment,
             seq=shipment.seq + 1,
@@ -78,15 +83,19 @@ def observe(
             source_event_id=observation.source_event_id,
         )
         before = write.snapshot(shipment)
-        checkpoint.outcome = _apply(shipment, checkpoint, meaning, now=now)
-        _commit_checkpoint(shipment, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
-        checkpoint.save(force_insert=True)
+        checkpoint.outcome = _apply(shipment, history, checkpoint, meaning)
+        with writes.batched_writes():
+            _commit_checkpoint(shipment, history, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
+            writes.insert(checkpoint)
+        history.checkpoints.append(checkpoint)
     return checkpoint, True
 
 
-def void_on(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str) -> None:
+def void_on(
+    shipment: Shipment, history: History, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str
+) -> None:
     """Void a checkpoint of the locked shipment; one that is voided already stays. Raises CheckpointNotFound."""
-    checkpoint = Checkpoint.objects.filter(shipment=shipment, pk=checkpoint_id).first()
+    checkpoint = next((each for each in history.checkpoints if each.pk == checkpoint_id), None)
     if checkpoint is None:
         raise CheckpointNotFound(str(checkpoint_id))
     if checkpoint.voided_at is not None:
@@ -95,11 +104,13 @@ def void_on(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: d
     checkpoint.save(update_fields=["voided_at", "void_reason"])
     before = write.snapshot(shipment)
     if not observed_effects.is_estimate(checkpoint):
-        refold(shipment)
-        observed_effects.refold_flags(shipment, observed_effects.meaning_of(checkpoint), extra=None)
+        refold(shipment, history)
+        observed_effects.refold_flags(shipment, history, observed_effects.meaning_of(checkpoint), extra=None)
     elif shipment.eta == checkpoint.occurred_at:
-        shipment.eta = observed_effects.current_estimate(shipment)
-    _commit_checkpoint(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
+        shipment.eta = observed_effects.current_estimate(shipment, history)
+    _commit_checkpoint(
+        shipment, history, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason
+    )
 
 
 def _translate(observation: Observation, now: datetime) -> status_codes.Meaning | None:
@@ -142,7 +153,7 @@ def _state_of(
 
 
 def _apply(
-    shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning | None, *, now: datetime
+    shipment: Shipment, history: History, checkpoint: Checkpoint, meaning: status_codes.Meaning | None
 ) -> str:
     """Apply the observation to the locked, unsaved shipment, and return the checkpoint's outcome."""
     if meaning is None:
@@ -150,12 +161,12 @@ def _apply(
     if status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at):
         return Checkpoint.Outcome.ANOMALOUS
     if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
-        return observed_effects.apply_estimate(shipment, checkpoint, meaning)
-    observed_effects.refold_flags(shipment, meaning, extra=checkpoint)
+        return observed_effects.apply_estimate(shipment, history, checkpoint, meaning)
+    observed_effects.refold_flags(shipment, history, meaning, extra=checkpoint)
     if not checkpoint.state and not meaning.delivered_after:
         return Checkpoint.Outcome.APPLIED if meaning.opens_flag or meaning.clears_flag else Checkpoint.Outcome.LATE
     before = (shipment.status, shipment.delivered_at)
-    folded = refold(shipment, extra=checkpoint)
+    folded = refold(shipment, history, extra=checkpoint)
     if checkpoint.pk not in folded.applied:
         return Checkpoint.Outcome.LATE if meaning.delivered_after else Checkpoint.Outcome.ANOMALOUS
     is_newest = folded.newest == (checkpoint.occurred_at, status_fold.RANK[checkpoint.state or "delivered"])
@@ -165,26 +176,25 @@ def _apply(
 
 
 def refold(
-    shipment: Shipment, *, extra: Checkpoint | None = None, without_seq: int | None = None
+    shipment: Shipment, history: History, *, extra: Checkpoint | None = None, without_seq: int | None = None
 ) -> status_fold.FoldResult:
     """Set status, effective and delivery time from all commands and checkpoints that are not voided.
 
     `extra` is a checkpoint that is not stored yet; `without_seq` the `seq` of a command that is being voided.
     """
-    created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
-    checkpoints = _counting(shipment)
+    checkpoints = _counting(shipment, history)
     if extra is not None:
         checkpoints.append(extra)
     folded = status_fold.fold(
-        created.status,
-        created.recorded_at,
+        history.start_status,
+        history.started_at,
         [
             *(
                 status_fold.FoldEntry(each.pk, state, each.occurred_at, is_command=False)
                 for each in checkpoints
                 if (state := each.state or _delivered_by(each, checkpoints, shipment))
             ),
-            *_commands(shipment, without_seq),
+            *history.counting_commands(without_seq),
         ],
     )
     shipment.status = folded.status
@@ -193,28 +203,14 @@ def refold(
     return folded
 
 
-def _commands(shipment: Shipment, without_seq: int | None) -> list[status_fold.FoldEntry]:
-    """Return the accepted commands that no event has voided."""
-    rows = list(
-        ShipmentEvent.objects.filter(shipment=shipment, type__in=(EventType.TRANSITIONED, EventType.VOIDED))
-        .order_by("seq")
-        .values_list("type", "pk", "seq", "status", "effective_at", "data__voided__seq")
-    )
-    voided = {without_seq, *(voided_seq for kind, *_, voided_seq in rows if kind == EventType.VOIDED)}
-    return [
-        status_fold.FoldEntry(pk, status, effective_at, is_command=True)
-        for kind, pk, seq, status, effective_at, _ in rows
-        if kind == EventType.TRANSITIONED and seq not in voided
-    ]
-
-
-def _counting(shipment: Shipment) -> list[Checkpoint]:
+def _counting(shipment: Shipment, history: History) -> list[Checkpoint]:
     """Return the stored observations that count for the status."""
-    actual = Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None)
     return [
         checkpoint
-        for checkpoint in actual.filter(~Q(state="") | Q(code__in=status_codes.CODES_AFTER_DELIVERY))
-        if not status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at)
+        for checkpoint in history.counting_checkpoints()
+        if checkpoint.classifier == _ACTUAL
+        and (checkpoint.state or checkpoint.code in status_codes.CODES_AFTER_DELIVERY)
+        and not status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at)
     ]
 
 
@@ -232,6 +228,7 @@ def _delivered_by(checkpoint: Checkpoint, all_of_it: list[Checkpoint], shipment:
 
 def _commit_checkpoint(
     shipment: Shipment,
+    history: History,
     kind: EventType,
     before: representation.Json,
     *,
@@ -242,6 +239,8 @@ def _commit_checkpoint(
 ) -> None:
     """Commit what a checkpoint, stored or voided, has changed on the locked shipment; `before` is its snapshot."""
     old, new = write.snapshot_diff(before, write.snapshot(shipment))
+    if "flags" in new:
+        history.flag_changes.append((kind, now, shipment.flags))
     checkpoint_json = representation.checkpoint(checkpoint)
     voided = voided_entry(checkpoint.seq, EventType.OBSERVED, checkpoint.state)
     write.commit_change(

@@ -8,7 +8,8 @@ from shipments import representation
 from shipments.domain import status_codes, status_fold
 from shipments.domain.flag_fold import FlagEntry, fold_flag
 from shipments.domain.status_codes import Meaning
-from shipments.models import Checkpoint, EventType, Location, Shipment, ShipmentEvent
+from shipments.models import Checkpoint, EventType, Location, Shipment
+from shipments.services.shipments.histories import History
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
 # No estimate moves the ETA of what has arrived, or never will.
@@ -40,7 +41,7 @@ def meaning_of(checkpoint: Checkpoint) -> Meaning | None:
     return status_codes.translate(checkpoint.code_system, checkpoint.code)
 
 
-def apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: Meaning) -> str:
+def apply_estimate(shipment: Shipment, history: History, checkpoint: Checkpoint, meaning: Meaning) -> str:
     """Move the ETA of the locked shipment where the estimate is one of delivery; an estimate wins over a plan."""
     of_delivery = (
         meaning.is_estimate
@@ -52,37 +53,42 @@ def apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: Meaning)
         not of_delivery
         or shipment.status in _WITHOUT_ETA
         or shipment.delivered_at is not None
-        or (planned and any(each.classifier != Checkpoint.Classifier.PLANNED for each in _estimates(shipment)))
+        or (planned and any(each.classifier != Checkpoint.Classifier.PLANNED for each in _estimates(history)))
     ):
         return Checkpoint.Outcome.LATE
     shipment.eta = checkpoint.occurred_at
     return Checkpoint.Outcome.APPLIED
 
 
-def current_estimate(shipment: Shipment) -> datetime | None:
+def current_estimate(shipment: Shipment, history: History) -> datetime | None:
     """Return the ETA that the remaining estimates give, else the plan."""
-    newest = next(iter(_estimates(shipment)), None)
+    newest = next(iter(_estimates(history)), None)
     return newest.occurred_at if newest else shipment.planned_delivery_at
 
 
-def refold_flags(shipment: Shipment, meaning: Meaning | None, *, extra: Checkpoint | None) -> None:
+def refold_flags(
+    shipment: Shipment, history: History, meaning: Meaning | None, *, extra: Checkpoint | None
+) -> None:
     """Open or clear the flags that a meaning names on the locked shipment, from all that was said about them.
 
     `extra` is an observation that is not stored yet.
     """
     if meaning is not None:
         for flag in sorted({meaning.opens_flag, meaning.clears_flag} - {None}, key=str):
-            _refold_flag(shipment, str(flag), extra=extra)
+            _refold_flag(shipment, history, str(flag), extra=extra)
 
 
-def _estimates(shipment: Shipment) -> list[Checkpoint]:
+def _estimates(history: History) -> list[Checkpoint]:
     """Return the checkpoints that have moved the ETA, the newest first."""
-    applied = Checkpoint.objects.filter(shipment=shipment, voided_at=None, outcome="applied").order_by("-seq")
-    return [checkpoint for checkpoint in applied if is_estimate(checkpoint)]
+    return [
+        checkpoint
+        for checkpoint in reversed(history.counting_checkpoints())
+        if checkpoint.outcome == Checkpoint.Outcome.APPLIED and is_estimate(checkpoint)
+    ]
 
 
-def _refold_flag(shipment: Shipment, flag: str, *, extra: Checkpoint | None) -> None:
-    opened = fold_flag([*_observed(shipment, flag, extra), *_decided(shipment, flag)])
+def _refold_flag(shipment: Shipment, history: History, flag: str, *, extra: Checkpoint | None) -> None:
+    opened = fold_flag([*_observed(shipment, history, flag, extra), *_decided(history, flag)])
     others = [each for each in shipment.flags if each["flag"] != flag]
     if opened is None:
         shipment.flags = others
@@ -91,10 +97,11 @@ def _refold_flag(shipment: Shipment, flag: str, *, extra: Checkpoint | None) -> 
     shipment.flags = sorted([*others, entry], key=lambda each: (each["openedAt"], each["flag"]))
 
 
-def _observed(shipment: Shipment, flag: str, extra: Checkpoint | None) -> Iterator[FlagEntry]:
+def _observed(shipment: Shipment, history: History, flag: str, extra: Checkpoint | None) -> Iterator[FlagEntry]:
     """Yield what counting observations say about a flag."""
-    stored = Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(code="")
-    for checkpoint in [*stored, *([extra] if extra else [])]:
+    for checkpoint in [*history.counting_checkpoints(), *([extra] if extra else [])]:
+        if checkpoint.classifier != _ACTUAL or not checkpoint.code:
+            continue
         meaning = meaning_of(checkpoint)
         if meaning is None or status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at):
             continue
@@ -105,15 +112,10 @@ def _observed(shipment: Shipment, flag: str, extra: Checkpoint | None) -> Iterat
             yield FlagEntry(at, opens=meaning.opens_flag == flag, reason=reason)
 
 
-def _decided(shipment: Shipment, flag: str) -> Iterator[FlagEntry]:
+def _decided(history: History, flag: str) -> Iterator[FlagEntry]:
     """Yield what people, and the rules that open flags by themselves, have said about a flag."""
-    rows = (
-        ShipmentEvent.objects.filter(shipment=shipment, data__changes__has_key="flags")
-        .order_by("seq")
-        .values_list("type", "recorded_at", "data__changes__flags")
-    )
     before: dict[str, Any] | None = None
-    for kind, recorded_at, flags in rows:
+    for kind, recorded_at, flags in history.flag_changes:
         after = next((each for each in flags if each["flag"] == flag), None)
         if kind not in {EventType.OBSERVED, EventType.VOIDED} and (before is None) != (after is None):
             yield FlagEntry(recorded_at, opens=after is not None, reason=after["reason"] if after else "")

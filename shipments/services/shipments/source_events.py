@@ -1,15 +1,14 @@
 """What is reported; and which stored checkpoint a report repeats, or corrects."""
 
 import uuid
-from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import F
-
 from shipments.auth.subjects import Subject
-from shipments.models import Checkpoint, Location, Shipment
+from shipments.models import Checkpoint, Location
+from shipments.services.shipments.histories import History
 from shipments.services.shipments.places import Place
 
 _CORRECTING: Final = "shipments:write"
@@ -52,7 +51,7 @@ class Earlier:
 
 
 def find_earlier(
-    shipment: Shipment, observation: Observation, place: Location | None, *, supersedes: uuid.UUID | None
+    history: History, observation: Observation, place: Location | None, *, supersedes: uuid.UUID | None
 ) -> Earlier:
     """Find what the locked shipment has of a report: by its id, and without one by source, content, time and place.
 
@@ -60,27 +59,25 @@ def find_earlier(
     a correction. `supersedes` names a checkpoint that is to be replaced whatever it says. The outcome of a
     repeated checkpoint is `duplicate` (in memory) unless it has the same id and still counts.
     """
-    stored = Checkpoint.objects.filter(shipment=shipment, source=observation.source)
+    stored = [each for each in reversed(history.checkpoints) if each.source == observation.source]
     if supersedes is not None:
-        stored = stored.filter(voided_at=None).exclude(pk=supersedes)
+        stored = [each for each in stored if each.voided_at is None and each.pk != supersedes]
+    same = [each for each in stored if _has_content(each, observation, place)]
     if observation.source_event_id is None:
-        same = stored.filter(classifier=observation.classifier, occurred_at=observation.occurred_at, location=place)
-        return Earlier(_as_duplicate(_first_that_says(observation, same.order_by("-seq"))))
-    of_event = stored.filter(source_event_id=observation.source_event_id)
-    told = list(of_event.order_by(F("voided_at").desc(nulls_first=True), "-seq"))
-    same_place = [each for each in told if each.location_id == (place.pk if place else None)]
-    repeated = _first_that_says(
-        observation,
-        (
-            each
-            for each in same_place
-            if (each.classifier, each.occurred_at, each.note)
-            == (observation.classifier, observation.occurred_at, observation.note)
-        ),
+        return Earlier(_as_duplicate(next(iter(same), None)))
+    repeated = [
+        each
+        for each in same
+        if each.source_event_id == observation.source_event_id and each.note == observation.note
+    ]
+    if counting := next((each for each in repeated if each.voided_at is None), None):
+        return Earlier(counting)
+    if repeated:
+        return Earlier(_as_duplicate(max(repeated, key=lambda each: (each.voided_at, each.seq))))
+    corrected = (
+        each for each in stored if each.source_event_id == observation.source_event_id and each.voided_at is None
     )
-    if repeated is not None:
-        return Earlier(repeated if repeated.voided_at is None else _as_duplicate(repeated))
-    return Earlier(corrected=next((each for each in told if each.voided_at is None), None))
+    return Earlier(corrected=next(corrected, None))
 
 
 def check_may_correct(by: Subject, observation: Observation, earlier: Checkpoint) -> None:
@@ -89,22 +86,22 @@ def check_may_correct(by: Subject, observation: Observation, earlier: Checkpoint
         raise SourceEventConflict(observation, earlier)
 
 
-def _first_that_says(observation: Observation, checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
-    """Return the first checkpoint with the observation's code, and with its state where it names one."""
+def _has_content(stored: Checkpoint, observation: Observation, place: Location | None) -> bool:
     # With neither a state nor a code it is the estimate of the delivery, and stored as such.
     state = observation.state or ("" if observation.code else "delivered")
-    code = (observation.code_system, observation.code)
-    return next(
-        (
-            each
-            for each in checkpoints
-            if (each.code_system, each.code) == code and (each.state == state or not state)
-        ),
-        None,
+    return (
+        stored.occurred_at == observation.occurred_at
+        and stored.code == observation.code
+        and stored.code_system == observation.code_system
+        and stored.classifier == observation.classifier
+        and stored.location_id == (place.pk if place else None)
+        and (not state or stored.state == state)
     )
 
 
 def _as_duplicate(checkpoint: Checkpoint | None) -> Checkpoint | None:
-    if checkpoint is not None:
-        checkpoint.outcome = Checkpoint.Outcome.DUPLICATE
-    return checkpoint
+    if checkpoint is None:
+        return None
+    duplicate = copy(checkpoint)
+    duplicate.outcome = Checkpoint.Outcome.DUPLICATE
+    return duplicate

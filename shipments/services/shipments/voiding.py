@@ -9,6 +9,7 @@ from shipments.domain.versions import Version
 from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import write
 from shipments.services.shipments import observations
+from shipments.services.shipments.histories import HistoryCache
 
 # What a person or a feed has said, and may have been wrong about.
 VOIDABLE: Final = (EventType.TRANSITIONED, EventType.OBSERVED)
@@ -50,7 +51,8 @@ def void_event(
             raise NotVoidable(event)
         if event.type == EventType.OBSERVED:
             checkpoint_id = Checkpoint.objects.values_list("pk", flat=True).get(shipment=shipment, seq=seq)
-            observations.void_on(shipment, checkpoint_id, by=by, now=now, reason=reason)
+            history = HistoryCache().of(shipment)
+            observations.void_on(shipment, history, checkpoint_id, by=by, now=now, reason=reason)
         elif not _is_voided(event):
             _void_command(shipment, event, by=by, now=now, reason=reason)
     return shipment
@@ -70,7 +72,7 @@ def void_checkpoint(
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
     with write.locked_shipment(reference, by=by, expected_version=expected_version, with_related=True) as shipment:
-        observations.void_on(shipment, checkpoint_id, by=by, now=now, reason=reason)
+        observations.void_on(shipment, HistoryCache().of(shipment), checkpoint_id, by=by, now=now, reason=reason)
     return shipment
 
 
@@ -82,7 +84,7 @@ def _is_voided(event: ShipmentEvent) -> bool:
 
 def _void_command(shipment: Shipment, command: ShipmentEvent, *, by: Subject, now: datetime, reason: str) -> None:
     before = write.snapshot(shipment)
-    observations.refold(shipment, without_seq=command.seq)
+    observations.refold(shipment, HistoryCache().of(shipment), without_seq=command.seq)
     old, new = write.snapshot_diff(before, write.snapshot(shipment))
     voided = observations.voided_entry(command.seq, EventType.TRANSITIONED, command.status)
     write.commit_change(

@@ -15,6 +15,10 @@ class Migration(migrations.Migration):
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[
+                # What a build that broke off has left behind.
+                migrations.RunSQL(
+                    "DROP INDEX CONCURRENTLY IF EXISTS checkpoint_source_event_counts", migrations.RunSQL.noop
+                ),
                 migrations.RunSQL(
                     "CREATE UNIQUE INDEX CONCURRENTLY checkpoint_source_event_counts ON shipments_checkpoint"
                     " (shipment_id, source, source_event_id)"

@@ -12,7 +12,7 @@ from shipments.domain.versions import Version
 from shipments.models import Customer, Driver, EventType, Location, Shipment
 from shipments.services import write
 from shipments.services.shipments.places import Place, resolve_place
-from shipments.services.validation import InvalidArgument, refuse_future
+from shipments.services.validation import InvalidArgument, refuse_future, refuse_no_time
 
 _PLAIN_COLUMNS = (
     "references",
@@ -55,6 +55,8 @@ def advance(
         before = shipment.status
         if to == before:
             return shipment
+        if occurred_at:
+            refuse_no_time("occurredAt", occurred_at, booked_at=shipment.created_at)
         on_hold = lifecycle.has_flag(shipment.flags, "on_hold")
         lifecycle.check_transition(before, to, assigned=shipment.driver_id is not None, on_hold=on_hold)
         place = resolve_place(location, organization_id=by.organization_id) if location else None

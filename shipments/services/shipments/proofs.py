@@ -10,7 +10,7 @@ from shipments.domain.pictures import Picture
 from shipments.domain.versions import Version
 from shipments.models import EventType, ProofOfDelivery, ProofPicture
 from shipments.services import write
-from shipments.services.validation import InvalidArgument, refuse_future
+from shipments.services.validation import InvalidArgument, refuse_future, refuse_no_time
 
 
 def record_proof_of_delivery(
@@ -34,6 +34,8 @@ def record_proof_of_delivery(
     if signed_at:
         refuse_future("signedAt", signed_at, now=now, reason="What lies in the future cannot have been signed")
     with write.locked_shipment(reference, by=by, expected_version=expected_version) as shipment:
+        if signed_at:
+            refuse_no_time("signedAt", signed_at, booked_at=shipment.created_at)
         proof = ProofOfDelivery(
             shipment=shipment,
             seq=shipment.seq + 1,

@@ -147,10 +147,13 @@ def test_a_proof_needs_a_signer_and_a_picture(api: Api, path: str) -> None:
     ]  # fmt: skip
 
 
-def test_a_signing_time_in_the_future_is_refused(api: Api, path: str) -> None:
-    body = {"signerName": "Erika", "signedAt": "2199-01-01T00:00:00Z", "photo": encoded(picture())}
+@pytest.mark.parametrize(
+    ("at", "code"), [("2199-01-01T00:00:00Z", "future"), ("1970-01-01T00:00:00Z", "too_early")]
+)
+def test_a_signing_time_that_cannot_be_is_refused(api: Api, path: str, at: str, code: str) -> None:
+    body = {"signerName": "Erika", "signedAt": at, "photo": encoded(picture())}
 
-    assert field_errors(api.post(path, body)) == [("signedAt", "future")]
+    assert field_errors(api.post(path, body)) == [("signedAt", code)]
 
 
 def test_a_second_proof_supersedes_the_first_which_stays(api: Api, path: str, organization: Organization) -> None:

@@ -55,6 +55,7 @@ def test_a_command_for_the_current_state_changes_nothing(api: Api, path: str) ->
         ({"to": ["dispatched"]}, ("to", "invalid_choice")),
         ({"to": None}, ("to", "null")),
         ({"to": "dispatched", "occurredAt": "2150-01-01T00:00:00Z"}, ("occurredAt", "future")),
+        ({"to": "dispatched", "occurredAt": "1970-01-01T00:00:00Z"}, ("occurredAt", "too_early")),
         ({"to": "dispatched", "location": "Gate"}, ("location", "invalid")),
         ({"to": "dispatched", "note": "x" * 501}, ("note", "max_length")),
         ({"to": "dispatched", "seq": 9}, ("seq", "unknown_field")),

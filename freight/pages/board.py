@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from freight.pages import navigation
+from monitoring import clock
 from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
@@ -136,10 +137,15 @@ def _arrival(row: representation.Row) -> datetime | None:
 
 
 def load_board(viewer: Subject, board_filter: BoardFilter) -> tuple[list[BoardRow], dict[str, Any]]:
-    """Return the rows, and the script's state `{epoch, shipments, movers, counts}`."""
+    """Return the rows, and the script's state `{serverTime, epoch, shipments, movers, counts}`.
+
+    `serverTime` is from before the rows were read: what is created later is new to the script.
+    """
+    server_time = representation.instant(clock.now())
     current_epoch = epoch.current()  # before the rows: a promotion in between then costs a snapshot, not an event
     rows = board_rows(viewer, board_filter)
     return rows, {
+        "serverTime": server_time,
         "epoch": current_epoch,
         "shipments": [row.shipment for row in rows],
         "movers": _moving_shipments(viewer),

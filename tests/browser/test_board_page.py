@@ -1,11 +1,13 @@
 """The live board shows every committed change without a reload, also after a lost connection."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 from playwright.async_api import expect
 
+from monitoring import clock
 from shipments.selectors import async_reads
 from tests import factories
 from tests.browser.pages import BrowserUser, OpenPage
@@ -14,6 +16,14 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.asyncio(loop_scope="session"),
 ]
+# A Date as a PC with a wrong clock has it, by so many milliseconds.
+_SKEWED_CLOCK = """(() => {
+  const skew = %d, Real = Date;
+  window.Date = class extends Real {
+    constructor(...given) { given.length ? super(...given) : super(Real.now() + skew); }
+    static now() { return Real.now() + skew; }
+  };
+})()"""
 MARKUP = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>"
 
 
@@ -165,13 +175,75 @@ async def test_a_customer_sees_its_own_freight_without_phone_and_notes(browser_u
     assert [word for word in ("internal", "phone", "THEIRS") if word in document] == []
 
 
-@pytest.mark.parametrize("width", [360, 768, 1024, 1600])
+@pytest.mark.parametrize("width", [360, 768, 900, 1024, 1100, 1280, 1440, 1600])
 async def test_the_board_fits_the_window(browser_user: BrowserUser, width: int) -> None:
-    await browser_user.book_shipment("ONE-4")
+    customer = await browser_user.create_customer("Donaudampfschifffahrtsgesellschaft und Söhne")
+    reference, next_century = "R" * 64, factories.NOW.replace(year=2099)
+    await browser_user.book_shipment(reference, customer_id=customer.pk, planned_delivery_at=next_century)
+    await browser_user.advance(reference, "dispatched", "at_pickup", "in_transit", "out_for_delivery")
+    await browser_user.advance(reference, "available_for_pickup")
 
     board = await browser_user.open_board(viewport={"width": width, "height": 800})
 
     assert await board.page.evaluate("document.documentElement.scrollWidth") == width
+    table, card = [
+        await board.page.locator(selector).evaluate("box => box.getBoundingClientRect().width")
+        for selector in ("table", ".list")
+    ]
+    assert table <= card
+    countries = board.page.locator("#rows .country")
+    assert await countries.evaluate_all("all => all.map((each) => each.getClientRects().length)") == [1, 1]
+
+
+@pytest.mark.parametrize("skew_seconds", [-600, 600])
+async def test_the_board_takes_its_times_from_the_server(browser_user: BrowserUser, skew_seconds: int) -> None:
+    """A PC whose clock is ten minutes off shows new shipments, and when they really changed."""
+    board = await browser_user.open_board()
+    await board.context.add_init_script(_SKEWED_CLOCK % (skew_seconds * 1000))
+    await board.page.reload()
+    await board.expect_connection("Live")
+
+    await browser_user.book_shipment("NEW-1")
+    await browser_user.book_shipment("LATE-1", planned_delivery_at=clock.now() - timedelta(minutes=3))
+
+    await expect(board.row("NEW-1")).to_be_visible(timeout=40_000)  # it is polled every 15 s
+    await expect(board.row("NEW-1").locator(".updated")).to_have_text(re.compile(r"just now|\d+ sec\. ago"))
+    await expect(board.row("LATE-1").locator(".eta .relative")).to_have_text("3 min. ago")
+    await expect(board.row("LATE-1").locator(".eta .relative")).to_have_class(re.compile("overdue"))
+
+
+async def test_the_board_tells_that_it_is_stale_and_shows_the_filter_afterwards(
+    board: OpenPage, browser_user: BrowserUser
+) -> None:
+    browser_user.network_may_fail = True
+    await browser_user.book_shipment("TWO-2")
+    await board.page.reload()
+    await board.expect_connection("Live")
+    stale = board.page.locator("#stale")
+    await expect(stale).to_be_hidden()
+
+    await board.page.route("**/board.json?*", lambda route: route.fulfill(status=503))
+    await board.page.fill("#q", "one")
+
+    unfiltered = r"The list does not show what you have chosen yet, and is as of \d\d:\d\d:\d\d"
+    await expect(stale).to_have_text(re.compile(rf"{unfiltered}: the server answers 503\."))
+    await expect(board.page.locator("#rows tr")).to_have_count(2)
+
+    await board.page.unroute("**/board.json?*")
+
+    await expect(stale).to_be_hidden(timeout=40_000)  # the next poll
+    await expect(board.page.locator("#rows .reference")).to_have_text(["ONE-1"])
+
+
+async def test_the_board_tells_since_when_its_polls_fail(board: OpenPage, browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True
+
+    await board.page.route("**/board.json?*", lambda route: route.abort())
+
+    await expect(board.page.locator("#stale")).to_have_text(
+        re.compile(r"New shipments, positions and counts are as of .*: the server does not answer\."),
+        timeout=40_000,
+    )
 
 
 async def test_shipments_in_motion_are_on_the_map(board: OpenPage, browser_user: BrowserUser) -> None:

@@ -1,12 +1,14 @@
 // Labels, times and numbers for people; and small DOM functions that never take markup.
 
+import { serverNow } from "./server_clock.js";
+
 const STEPS = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const moment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 /** "2 hr. ago", "in 3 days", from an RFC 3339 time. */
-export function relative(at, now = Date.now()) {
+export function relative(at, now = serverNow()) {
   const seconds = (Date.parse(at) - now) / 1000;
   if (Math.abs(seconds) < 5) return "just now";
   const [unit, length] = STEPS.find(([, step]) => Math.abs(seconds) >= step) ?? STEPS.at(-1);

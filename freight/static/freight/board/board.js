@@ -2,6 +2,8 @@
 
 import { FreightClient } from "../../realtime/freight.js";
 import { Connection } from "../connection.js";
+import { timeOfDay } from "../format.js";
+import { setServerTime } from "../server_clock.js";
 import { Filters } from "./filters.js";
 import { WorldMap } from "./map.js";
 import { Panel } from "./panel.js";
@@ -9,14 +11,17 @@ import { Table } from "./table.js";
 import { Ticker } from "./ticker.js";
 
 const POLL_MS = 15_000; // positions are not in the log: they are polled
+const PATIENCE_MS = 10_000; // for one poll
 const TICK_MS = 5_000;
 const MAX_ROOMS = 199; // of the 200 of one WebSocket; one is reserved for the open panel
 
 const byId = (id) => document.getElementById(id);
 const first = JSON.parse(byId("board-document").textContent);
 const known = new Map(); // reference → shipment as last known
-const started = new Date().toISOString();
+const started = first.serverTime;
 let knownEpoch = first.epoch;
+let freshAt = Date.parse(first.serverTime); // of the newest answer to a poll
+let mustReplace = false; // a filter was chosen, and its rows have not come yet
 
 const client = new FreightClient({ url: "/ws/" });
 const connection = new Connection(byId("connection"));
@@ -107,11 +112,28 @@ function closed(reference) {
 
 /** Fetches rows, movers and counts; `replace` shows other rows, otherwise only new shipments are added. */
 async function refresh({ replace = false } = {}) {
+  mustReplace ||= replace;
   const query = filters.query;
-  const answer = await fetch(`/board.json?${query}`, { headers: { Accept: "application/json" } }).catch(() => null);
+  const asked = performance.now();
+  const answer = await fetch(`/board.json?${query}`, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => null);
+  const answered = performance.now();
   if (answer?.status === 401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-  if (!answer?.ok || query !== filters.query) return;
-  apply(await answer.json(), replace);
+  const state = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (query !== filters.query) return; // the answer to a newer filter is under way
+  if (!state) return showStale(answer);
+  setServerTime(state.serverTime, asked, answered);
+  freshAt = Math.max(freshAt, Date.parse(state.serverTime));
+  byId("stale").hidden = true;
+  apply(state, mustReplace);
+  mustReplace = false;
+}
+
+/** Tells since when the page is stale: rows in view still change by the socket, all else waits for a poll. */
+function showStale(answer) {
+  const what = mustReplace ? "The list does not show what you have chosen yet, and is" : "New shipments, positions and counts are";
+  const why = answer ? `the server answers ${answer.status}` : "the server does not answer";
+  byId("stale").textContent = `${what} as of ${timeOfDay(freshAt)}: ${why}. Trying again every ${POLL_MS / 1000} s.`;
+  byId("stale").hidden = false;
 }
 
 function apply({ epoch, shipments, movers, counts }, replace) {
@@ -125,6 +147,8 @@ function apply({ epoch, shipments, movers, counts }, replace) {
   joinRooms([...table.references, ...moving.map((shipment) => shipment.reference)], epoch);
 }
 
+const [visit] = performance.getEntriesByType("navigation");
+setServerTime(first.serverTime, visit.requestStart, visit.responseStart);
 connection.show({ state: "connecting" });
 client.addEventListener("state", ({ detail }) => connection.show(detail));
 first.shipments.forEach(merge);

@@ -1,5 +1,7 @@
 // Geometry of the map: Web Mercator on a world 1,000 units wide, great circles, estimated positions.
 
+import { serverNow } from "../server_clock.js";
+
 const RADIANS = Math.PI / 180;
 export const WORLD = 1000;
 const CLOSEST = 110; // units: the smallest window, for which the coastlines are detailed enough
@@ -46,7 +48,7 @@ const isPlace = (place) => Number.isFinite(place?.latitude) && Number.isFinite(p
 export const hasLane = (shipment) => isPlace(shipment.origin) && isPlace(shipment.destination);
 
 /** The reported or estimated position {longitude, latitude, estimated}, null where neither is known. */
-export function estimatedPosition(shipment, now = Date.now()) {
+export function estimatedPosition(shipment, now = serverNow()) {
   if (isPlace(shipment.position)) return { ...shipment.position, estimated: false };
   if (!hasLane(shipment) || !shipment.eta) return null;
   const start = Date.parse(shipment.plannedPickupAt ?? shipment.createdAt);

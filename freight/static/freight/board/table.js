@@ -1,6 +1,7 @@
 // The rows: rendered by the server, updated by the log. Stored text is only ever set as text, never as markup.
 
 import { absolute, paintFlags, paintPill, relative } from "../format.js";
+import { serverNow } from "../server_clock.js";
 
 export class Table {
   #body; #template; #onOpen; #rows = new Map();
@@ -89,7 +90,7 @@ export class Table {
     updated.title = absolute(updated.dateTime);
     const eta = row.querySelector(".eta");
     const at = eta.getAttribute("datetime");
-    const late = at && Date.parse(at) < Date.now() && row.dataset.status !== "delivered";
+    const late = at && Date.parse(at) < serverNow() && row.dataset.status !== "delivered";
     setText(eta.querySelector(".relative"), at ? `${row.dataset.status === "delivered" ? "arrived " : ""}${relative(at)}` : "");
     eta.querySelector(".relative").classList.toggle("overdue", Boolean(late));
   }

@@ -37,6 +37,19 @@ class Like(_RawLookup):
     sql_template = "{} LIKE {}"
 
 
+class NameKey(models.Func):
+    """A name as it is compared, whatever its form: `names.comparison_key` in SQL, in capitals.
+
+    PostgreSQL takes no-break and other wide spaces for letters, and has no capital for ß.
+    """
+
+    template = (
+        r"upper(replace(normalize(btrim(regexp_replace(%(expressions)s,"
+        r" '[\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+', ' ', 'g')), NFC), 'ß', 'ss'))"
+    )
+    output_field = models.TextField()
+
+
 class Viewer(Protocol):
     """The attributes of a subject that decide what it may see."""
 

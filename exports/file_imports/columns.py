@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from exports.reports.definitions import SHIPMENTS
-from shipments.domain import other_references
+from shipments.domain import locodes, names, other_references
 from shipments.intake import Place
 from shipments.parsing import invisible_characters
 from shipments.parsing import values as texts
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
 from shipments.parsing.values import InvalidValue
 
-_PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
+_PLACE: Final = re.compile(
+    r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}\s?[A-Za-z0-9]{3})\)", re.DOTALL
+)
 _WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?", re.ASCII)
@@ -76,11 +78,12 @@ def _place(text: str) -> str | Place:
     """Parse `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`; raises InvalidValue."""
     match = _PLACE.fullmatch(text)
     if match is None:
-        if re.fullmatch(r"[A-Za-z]{2}[A-Za-z0-9]{3}", text, re.ASCII):
-            return text.upper()
+        code = locodes.normalize(text)
+        if re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}", code, re.ASCII):
+            return code
         raise InvalidValue("Give a UN/LOCODE such as NLRTM, or a name with its code or country: Depot 7 (NL).")
-    code = match["code"].upper()
-    return code if len(code) > 2 else Place(name=match["name"].strip(), country=code)
+    code = locodes.normalize(match["code"])
+    return code if len(code) > 2 else Place(name=names.normalize(match["name"]), country=code)
 
 
 def _instant(text: str) -> datetime:
@@ -104,7 +107,7 @@ def _status(text: str) -> str:
 
 
 _COUNT: Final = texts.whole_number(0, texts.MAX_PIECES)
-_NAME: Final = texts.text_up_to(120)
+_NAME: Final = texts.normalized_text(120)
 _OTHER: Final = texts.lines_up_to(other_references.MAX_LENGTH, other_references.MAX_VALUES)
 # Numbers, of which a text may have two readings; and texts, in which a number may have lost digits.
 AMOUNTS: Final = frozenset({"pieces", "weightKg", "volumeM3"})

@@ -11,7 +11,7 @@ from django.db.models.functions import Upper
 
 from shipments.models import Customer, Driver
 from shipments.models.shipment import SearchText
-from shipments.querysets import Like
+from shipments.querysets import Like, NameKey
 from shipments.selectors.lists.search import TRIGRAM_INDEXED
 
 HELP: Final = "A part of a reference, purchase order, bill of lading …, or the name of a customer or driver"
@@ -36,7 +36,9 @@ def search(shipments: QuerySet[Any], customers: QuerySet[Any], drivers: QuerySet
         keys = list(matching.order_by("-created_at", "-id").values_list("pk", flat=True)[:MAX_MATCHES])
     condition = Q(pk__in=keys)
     for column, parties in (("customer_id", customers), ("driver_id", drivers)):
-        rows = parties.filter(_like("name", pattern)).order_by().values_list("pk", flat=True)
+        rows = (
+            parties.filter(Like(NameKey("name"), NameKey(Value(pattern)))).order_by().values_list("pk", flat=True)
+        )
         if found := list(rows[:MAX_MATCHES]):
             condition |= Q(**{f"{column}__in": found})
     return shipments.filter(condition)

@@ -33,8 +33,8 @@ _CODE = "UN/LOCODE, for example NLRTM"
 class _ShipmentForm(Form):
     """The fields of a shipment that the services accept."""
 
-    origin_code = forms.CharField(label="Origin", max_length=5, required=False, help_text=_CODE)
-    destination_code = forms.CharField(label="Destination", max_length=5, required=False, help_text=_CODE)
+    origin_code = forms.CharField(label="Origin", max_length=6, required=False, help_text=_CODE)
+    destination_code = forms.CharField(label="Destination", max_length=6, required=False, help_text=_CODE)
 
     class Meta:
         model = Shipment

@@ -1,5 +1,6 @@
 """UN/LOCODE: UNECE's code list of trade and transport locations, in the edition of the package pyunlocode."""
 
+import re
 import sqlite3
 import statistics
 import threading
@@ -41,6 +42,8 @@ _SUPPLEMENTED: Final = {
     """.splitlines()
     for code, *position in (line.split()[i : i + 3] for i in range(0, len(line.split()), 3))
 }
+# The country and the place, with the space that the printed list has between them.
+_PRINTED: Final = re.compile(r"^([A-Z]{2})\s([A-Z0-9]{3})$", re.UNICODE)
 _lock = threading.Lock()
 
 
@@ -56,6 +59,11 @@ class Locode:
     is_port: bool = False
     is_rail_terminal: bool = False
     is_road_terminal: bool = False
+
+
+def normalize(text: str) -> str:
+    """Return a text in capitals, and as a code where it is one as UNECE prints it: `NL RTM` is NLRTM."""
+    return _PRINTED.sub(r"\1\2", text.strip().upper())
 
 
 @lru_cache(maxsize=4096)

@@ -4,10 +4,9 @@ from typing import ClassVar
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Upper
 
 from shipments.domain.identifiers import new_id
-from shipments.querysets import CustomerQuerySet
+from shipments.querysets import CustomerQuerySet, NameKey
 
 
 class Customer(models.Model):
@@ -26,7 +25,7 @@ class Customer(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["organization", "name", "id"], name="customer_list"),
-            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="customer_searched"),
+            GinIndex(OpClass(NameKey("name"), name="gin_trgm_ops"), name="customer_named"),
         ]
 
     def __str__(self) -> str:

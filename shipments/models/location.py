@@ -2,9 +2,9 @@
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Upper
 
 from shipments.domain.identifiers import new_id
+from shipments.querysets import NameKey
 
 
 class Location(models.Model):
@@ -35,7 +35,7 @@ class Location(models.Model):
                 name="location_is_shared_or_owned",
             ),
         ]
-        indexes = [GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="location_searched")]
+        indexes = [GinIndex(OpClass(NameKey("name"), name="gin_trgm_ops"), name="location_named")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.locode or self.country})"

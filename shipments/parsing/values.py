@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from shipments.domain import names
+from shipments.domain import locodes, names
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SPACE_OF_OFFSET: Final = re.compile(r" (?=\d\d:\d\d$)", re.ASCII)
@@ -148,7 +148,11 @@ def lines_up_to(length: int, lines: int) -> Callable[[str], str]:
 
 
 def locode(text: str) -> str:
-    """Return a UN/LOCODE in upper case, two letters and three letters or digits; raises InvalidValue."""
-    if not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}", text.upper(), re.ASCII):
+    """Return a UN/LOCODE in upper case, two letters and three letters or digits; raises InvalidValue.
+
+    The space after the country, with which UNECE prints it, is left out.
+    """
+    code = locodes.normalize(text)
+    if not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}", code, re.ASCII):
         raise InvalidValue("Give a UN/LOCODE such as NLRTM.")
-    return text.upper()
+    return code

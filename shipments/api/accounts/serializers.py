@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from shipments import representation
-from shipments.api.http.fields import Email, StrictSerializer, Text
+from shipments.api.http.fields import Email, Name, StrictSerializer, Text
 from shipments.auth import tokens
 from shipments.auth.subjects import SCOPE_MEANINGS, SCOPES, Subject
 from shipments.models import ApiKey, User
@@ -43,7 +43,7 @@ class NewApiKeySerializer(StrictSerializer):
 class CustomerAmendment(StrictSerializer):
     """Changes of a customer account; a field that is left out stays as it is."""
 
-    name = Text(required=False, max_length=120)
+    name = Name(required=False, max_length=120)
     email = Email(required=False, allow_blank=True, max_length=254)
     phone = Text(required=False, allow_blank=True, max_length=32)
 
@@ -51,7 +51,7 @@ class CustomerAmendment(StrictSerializer):
 class CustomerOpening(CustomerAmendment):
     """A new customer account."""
 
-    name = Text(max_length=120)
+    name = Name(max_length=120)
 
 
 def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:

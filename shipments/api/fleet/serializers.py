@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from shipments.api.http.fields import Choice, Identifier, Instant, Number, StrictSerializer, Text
+from shipments.api.http.fields import Choice, Identifier, Instant, Name, Number, StrictSerializer, Text
 from shipments.models import Driver
 from shipments.services.fleet import plausibility
 
@@ -16,7 +16,7 @@ MAX_POSITIONS: Final = 1000
 class DriverAmendment(StrictSerializer):
     """Changes of a driver; a field that is left out stays as it is."""
 
-    name = Text(required=False, max_length=120)
+    name = Name(required=False, max_length=120)
     phone = Text(required=False, allow_blank=True, max_length=32)
     status = Choice(choices=Driver.Status.choices, required=False)
     licenseNumber = Text(source="license_number", required=False, allow_blank=True, max_length=40)
@@ -26,7 +26,7 @@ class DriverAmendment(StrictSerializer):
 class DriverEnrolment(DriverAmendment):
     """A new driver."""
 
-    name = Text(max_length=120)
+    name = Name(max_length=120)
 
 
 class LocationReport(StrictSerializer):

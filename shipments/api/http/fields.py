@@ -7,14 +7,14 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from shipments.domain import locodes, other_references
+from shipments.domain import locodes, names, other_references
 from shipments.parsing import values
 from shipments.parsing.values import InvalidValue
 from shipments.services.shipments.places import Place
 
 _PLACE_SCHEMA: Final[dict[str, Any]] = {
     "oneOf": [
-        {"type": "string", "pattern": "^[A-Za-z]{2}[A-Za-z0-9]{3}$", "examples": ["NLRTM"]},
+        {"type": "string", "pattern": "^[A-Za-z]{2} ?[A-Za-z0-9]{3}$", "examples": ["NLRTM"]},
         {
             "type": "object",
             "properties": {
@@ -58,6 +58,14 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return str(super().to_internal_value(data))
+
+
+class Name(Text):
+    """The name of somebody or something, which is stored in one form (see `domain.names`)."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the name, composed and with single spaces."""
+        return names.normalize(super().to_internal_value(data))
 
 
 class Choice(serializers.ChoiceField):
@@ -200,7 +208,8 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
         if unknown := set(data) - {"locode", "name", "country", "latitude", "longitude"}:
             self.fail("unknown_field", name=ascii(min(unknown)[:40]))
         name, country = data.get("name"), data.get("country")
-        if not isinstance(name, str) or not 1 <= len(name.strip()) <= 120:
+        name = names.normalize(name) if isinstance(name, str) else ""
+        if not 1 <= len(name) <= 120:
             self.fail("name")
         if not isinstance(country, str) or not re.fullmatch("[A-Z]{2}", country):
             self.fail("country")
@@ -208,7 +217,7 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
         longitude = self._degrees(data.get("longitude"), 180)
         if (latitude is None) != (longitude is None):
             self.fail("degrees")
-        return Place(name=name.strip(), country=country, latitude=latitude, longitude=longitude)
+        return Place(name=name, country=country, latitude=latitude, longitude=longitude)
 
     def _locode(self, text: str) -> str:
         try:

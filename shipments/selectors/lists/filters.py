@@ -5,13 +5,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from django.db.models import F, Value
 from django.db.models.functions import Upper
+from django.db.models.lookups import Contains
 
 from shipments.domain import lifecycle, other_references
 from shipments.models import Driver, EventType
 from shipments.parsing import query_parameters, values
 from shipments.parsing.query_parameters import DATE_TIME_SCHEMA, UUID_SCHEMA, Parameter
-from shipments.querysets import Viewer
+from shipments.querysets import NameKey, Viewer
 from shipments.selectors.lists import reference_lookup, search
 
 
@@ -97,7 +99,9 @@ def shipment_filters(viewer: Viewer) -> Mapping[str, Parameter]:
 
 
 NAME_FILTER: Final = Parameter(
-    values.text_up_to(120), "Stands in the name.", apply_filter=lambda rows, text: rows.filter(name__icontains=text)
+    values.normalized_text(120),
+    "Stands in the name.",
+    apply_filter=lambda rows, text: rows.filter(Contains(NameKey(F("name")), NameKey(Value(text)))),
 )
 DRIVER_FILTERS: Final[Mapping[str, Parameter]] = {
     "q": NAME_FILTER,

@@ -17,9 +17,10 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import StrIndex, Upper
 
 from shipments.compiled_sql import lists
+from shipments.domain import locodes, names
 from shipments.models import Customer, Location
 from shipments.models.shipment import SearchText
-from shipments.querysets import EqualsAny, Like, Viewer, VisibilityScope
+from shipments.querysets import EqualsAny, Like, NameKey, Viewer, VisibilityScope
 from shipments.selectors import shipments as selectors
 
 MIN_LENGTH: Final = 2
@@ -48,6 +49,7 @@ def search_shipments(rows: Any, viewer: Viewer, text: str) -> Any:
 
     Runs three to seven short queries.
     """
+    text = names.normalize(text)
     condition = _containing_condition(viewer, text) or _similar_condition(viewer, text)
     return rows.alias(searched=SearchText()).filter(condition) if condition else rows.none()
 
@@ -58,7 +60,7 @@ def _containing_condition(viewer: Viewer, text: str) -> Q:
     name_pattern = f"%{prefix_pattern}" if len(text) >= _TRIGRAM_LENGTH else prefix_pattern
     condition = _foreign_key_condition("customer_id", _customers_by_name, viewer, pattern=name_pattern)
     condition |= _foreign_key_condition(
-        ("origin_id", "destination_id"), _places_by_name, viewer, pattern=name_pattern, code=text.upper()
+        ("origin_id", "destination_id"), _places_by_name, viewer, pattern=name_pattern, code=locodes.normalize(text)
     )
     prefix_matches = _fetch_keys(_shipments_by_prefix, viewer, _MAX_KEYS, pattern=prefix_pattern)
     if len(prefix_matches) > _MAX_KEYS:
@@ -103,7 +105,7 @@ def _selective_part(viewer: Viewer, text: str) -> str | None:
 
 def _similar_condition(viewer: Viewer, text: str) -> Q:
     """Return the condition of rows similar to the text: names by trigrams, references by a single edit."""
-    upper_text, condition = text.upper(), Q()
+    upper_text, condition = names.comparison_key(text).upper(), Q()
     if len(text) in _SIMILARITY_LENGTHS:
         condition |= _foreign_key_condition("customer_id", _customers_by_similarity, viewer, text=upper_text)
         condition |= _foreign_key_condition(
@@ -162,20 +164,24 @@ def _like(text: Any, pattern: str) -> Like:
     return Like(Upper(text), Upper(Value(pattern)))
 
 
+def _like_name(pattern: str) -> Like:
+    return Like(NameKey("name"), NameKey(Value(pattern)))
+
+
 def _customers_by_name(viewer: Viewer, values: Mapping[str, Any]) -> Any:
-    return _visible_customers(viewer).filter(_like("name", values["pattern"]))
+    return _visible_customers(viewer).filter(_like_name(values["pattern"]))
 
 
 def _places_by_name(viewer: Viewer, values: Mapping[str, Any]) -> Any:
-    return _visible_places(viewer).filter(Q(_like("name", values["pattern"])) | Q(locode=values["code"]))
+    return _visible_places(viewer).filter(Q(_like_name(values["pattern"])) | Q(locode=values["code"]))
 
 
 def _customers_by_similarity(viewer: Viewer, values: Mapping[str, Any]) -> Any:
-    return _visible_customers(viewer).alias(key=Upper("name")).filter(key__trigram_word_similar=values["text"])
+    return _visible_customers(viewer).alias(key=NameKey("name")).filter(key__trigram_word_similar=values["text"])
 
 
 def _places_by_similarity(viewer: Viewer, values: Mapping[str, Any]) -> Any:
-    return _visible_places(viewer).alias(key=Upper("name")).filter(key__trigram_word_similar=values["text"])
+    return _visible_places(viewer).alias(key=NameKey("name")).filter(key__trigram_word_similar=values["text"])
 
 
 def _shipments_by_prefix(viewer: Viewer, values: Mapping[str, Any]) -> Any:

@@ -39,7 +39,7 @@ def resolve_place(place: str | Place | Location, *, organization_id: uuid.UUID) 
             longitude=place.longitude,
         )
         return own
-    code = place.upper()
+    code = locodes.normalize(place)
     shared = Location.objects.filter(locode=code).first()
     if shared:
         return shared

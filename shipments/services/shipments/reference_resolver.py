@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
-from django.db.models.functions import Upper
+from django.db.models import F, Q, Value
+from django.db.models.lookups import Exact
 
 from shipments.auth.subjects import Subject
-from shipments.domain import locodes
+from shipments.domain import locodes, names
 from shipments.models import Customer, Driver, Location
+from shipments.querysets import NameKey
 from shipments.services.shipments.places import Place, resolve_place
 from shipments.services.validation import InvalidArgument
 
@@ -60,9 +61,8 @@ class ReferenceResolver:
             own = Location.objects.filter(
                 organization_id=self.by.organization_id,
                 locode=None,
-                name=place_given.name,
                 country=place_given.country,
-            )
+            ).filter(Exact(NameKey(F("name")), NameKey(Value(place_given.name))))
             # A place of the organisation may have coordinates, which no file holds.
             if len(alike := list(own[:2])) == 1:
                 return alike[0]
@@ -74,19 +74,17 @@ def _ids_by_key(
 ) -> dict[object, list[uuid.UUID]]:
     """Return the ids of the named parties, by id and by name without regard to case."""
     ids = {each[by_id] for each in values if by_id in each}
-    names = {each[by_name] for each in values if by_name in each and by_id not in each}
+    named = {each[by_name] for each in values if by_name in each and by_id not in each}
     ids_by_key: dict[object, list[uuid.UUID]] = {}
-    if not (ids or names):
+    if not (ids or named):
         return ids_by_key
-    alike = Q(name__in=names) | Q(capitals__in=[name.upper() for name in names])
+    alike = Q(name__in=named) | Q(key__in=[NameKey(Value(name)) for name in named])
     parties = (
-        model.objects.of_organization(by.organization_id)
-        .alias(capitals=Upper("name"))
-        .filter(Q(pk__in=ids) | alike)
+        model.objects.of_organization(by.organization_id).alias(key=NameKey("name")).filter(Q(pk__in=ids) | alike)
     )
     for key, name in parties.values_list("pk", "name"):
         ids_by_key[key] = [key]
-        ids_by_key.setdefault(name.strip().casefold(), []).append(key)
+        ids_by_key.setdefault(names.comparison_key(name), []).append(key)
     return ids_by_key
 
 
@@ -96,7 +94,7 @@ def _resolve_party(
     if by_id in values:
         field, key = by_id, values[by_id]
     elif by_name in values:
-        field, key = by_name, values[by_name].casefold()
+        field, key = by_name, names.comparison_key(values[by_name])
     else:
         return None
     keys = ids_by_key.get(key, [])

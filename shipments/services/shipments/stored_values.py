@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from shipments.domain import other_references
+from shipments.domain import names, other_references
 from shipments.models import Customer, Driver, Location, Shipment
 from shipments.parsing import invisible_characters
 from shipments.services.shipments.places import Place
@@ -63,13 +63,15 @@ def is_place(current: Location, given: str | Place) -> bool:
     """Tell whether a place is the one that a file names: files hold no coordinates."""
     if isinstance(given, str):
         return current.locode == given
-    return current.locode is None and (current.name.strip(), current.country) == (given.name, given.country)
+    is_same_name = names.comparison_key(current.name) == names.comparison_key(given.name)
+    return current.locode is None and is_same_name and current.country == given.country
 
 
 def is_named(party: Customer | Driver | None, name: str | None) -> bool:
     """Tell whether a party is the one that a file names, or the file names none."""
     return name is None or (
-        party is not None and invisible_characters.trim(party.name).casefold() == name.casefold()
+        party is not None
+        and names.comparison_key(invisible_characters.trim(party.name)) == names.comparison_key(name)
     )
 
 

@@ -57,7 +57,8 @@ class Cell:
     def unpack(cls, packed: str | list[str]) -> "Cell":
         """Return a cell of a renderer: a text, or a list of kind, text, address and what is shown."""
         if isinstance(packed, str):
-            return cls(invisible_characters.trim(packed))
+            # In this order: an invisible character before an apostrophe is of the text, not of the escape.
+            return cls(invisible_characters.trim(formulas.unescape(packed)))
         kind, text, *rest = packed
         return cls(text, kind, *rest)
 
@@ -79,12 +80,12 @@ class Cell:
         self.check_value()
         if self.kind in {"boolean", "date"}:
             raise CellRefused("invalid", f"Cell {self.address} is a {self.kind}, no number.")
-        return (self.text, "") if self.is_number else figures.normalize(formulas.unescape(self.text), marks)
+        return (self.text, "") if self.is_number else figures.normalize(self.text, marks)
 
     def plain_text(self) -> str:
         """Return the text of a cell that is no figure, identifier or free text, such as a time."""
         self.check_value()
-        return formulas.unescape(self.text) if self.kind == "text" else self.text
+        return self.text
 
     def words(self, *, is_free_text: bool) -> tuple[str, Remark | None]:
         """Return the text of an identifier, name or free text as the workbook shows it, and a warning.

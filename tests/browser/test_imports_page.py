@@ -54,7 +54,7 @@ async def test_a_file_is_dry_run_reviewed_and_imported(browser_user: BrowserUser
 
     await upload(visit, f"week {MARKUP}.csv", csv_of(rows))
 
-    await expect_counts(visit, created=227, updated=1, unchanged=0, failed=2)
+    await expect_counts(visit, created=227, updated=1, unchanged=0, failed=2, warned=1)
     await expect(page.locator("#work-heading")).to_have_text(f"week {MARKUP}.csv")
     await expect(page.locator("#rows tbody tr")).to_have_count(2)
     await expect(page.locator("#rows tbody tr").first).to_contain_text("Pieces Give a whole number")
@@ -62,6 +62,8 @@ async def test_a_file_is_dry_run_reviewed_and_imported(browser_user: BrowserUser
     assert not await sync_to_async(Shipment.objects.filter(reference=f"{prefix}-1").exists)()
     await page.locator("[data-outcome=updated]").press("Enter")
     await expect(page.locator("#rows tbody tr")).to_contain_text(["Changes Pieces"])
+    await page.locator("[data-outcome=warned]").click()
+    await expect(page.locator("#rows tbody tr .warning-line")).to_contain_text(["Status The shipment is booked"])
     await page.locator("[data-outcome=created]").click()
     await expect(page.locator("#rows tbody tr")).to_have_count(100)
     await page.locator("#more").press("Enter")
@@ -80,7 +82,7 @@ async def test_a_file_is_dry_run_reviewed_and_imported(browser_user: BrowserUser
     await expect(page.locator("#work-state")).to_have_text("Succeeded", timeout=15_000)
     await expect_counts(visit, created=227, updated=1, unchanged=0, failed=2)
     await expect(page.locator("#announcer")).to_have_text(
-        "Import succeeded: 227 new, 1 changed, 0 unchanged, 2 with errors."
+        "Import succeeded: 227 new, 1 changed, 0 unchanged, 2 with errors, 1 with warnings."
     )
     await expect(page.locator("#past tbody tr .state")).to_have_text(["Succeeded"])
     await expect(page.locator("#rows tbody tr")).to_have_count(2)

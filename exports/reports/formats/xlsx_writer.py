@@ -17,11 +17,14 @@ from typing import Any, Final
 
 import orjson
 import xlsxwriter
+from xlsxwriter import xmlwriter
 from xlsxwriter.exceptions import FileCreateError
 
 # Excel's specification. A longer text is cut and ends in an ellipsis.
 MAX_CELL_CHARACTERS: Final = 32_767
 _NICE: Final = 10
+# What looks like an escaped character is escaped; the library overlooks one that begins where another ends.
+xmlwriter.re_control_chars_1 = re.compile("(_x[0-9a-fA-F]{4}(?=_))")
 _MAX_WIDTH: Final = 40
 
 

@@ -51,7 +51,7 @@ async function choose(chosen) {
   try {
     const trial = await send({ dryRun: "true", limit: 0 });
     const rows = trial.total - trial.counts.failed;
-    report.show(trial.counts, (outcome, after) => send({ dryRun: "true", outcome, after, limit: 100 }));
+    report.show(trial, (query) => send({ dryRun: "true", ...query }));
     report.note(`${size(file.size)} · ${counted.format(trial.total)} ${trial.total === 1 ? "row" : "rows"} · nothing is changed yet`);
     report.offer({ apply: rows > 0 ? `Import ${counted.format(rows)} ${rows === 1 ? "row" : "rows"}` : "", other: true });
     announce(`${file.name}: ${report.words()}.`);
@@ -115,7 +115,7 @@ function finish(done) {
   stopWatching();
   keep(done);
   report.ended(done.state, done.error);
-  report.show(done.counts, (outcome, after) => request(`/api/imports/${done.id}?${new URLSearchParams({ outcome, after, limit: 100 })}`));
+  report.show(done, (query) => request(`/api/imports/${done.id}?${new URLSearchParams(query)}`));
   report.offer({ other: true, board: done.counts.created + done.counts.updated > 0 });
   announce(`Import ${done.state}: ${report.words()}.`);
 }

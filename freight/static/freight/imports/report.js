@@ -3,7 +3,7 @@
 import { element, label } from "../format.js";
 
 const counted = new Intl.NumberFormat("en-GB");
-const WORDS = { created: "new", updated: "changed", unchanged: "unchanged", failed: "with errors" };
+const WORDS = { created: "new", updated: "changed", unchanged: "unchanged", failed: "with errors", warned: "with warnings" };
 const ENDS = {
   succeeded: "Everything that could be applied is.",
   cancelled: "Cancelled. What was applied until then stays.",
@@ -67,8 +67,9 @@ export class ImportReport {
     box.hidden = false;
   };
 
-  /** Shows the counts; `fetchRows(outcome, after)` returns a page of the rows with that outcome. */
-  show(counts, fetchRows) {
+  /** Shows the counts; `fetchRows(query)` returns a page of the rows with that outcome, or with warnings. */
+  show({ counts: outcomes, warned }, fetchRows) {
+    const counts = { ...outcomes, warned };
     this.#counts = counts;
     this.#fetchRows = fetchRows;
     for (const button of this.#buttons()) {
@@ -78,12 +79,13 @@ export class ImportReport {
       button.setAttribute("aria-pressed", "false");
     }
     this.#find("counts").hidden = false;
-    const first = ["failed", "updated", "created", "unchanged"].find((outcome) => counts[outcome]);
+    const first = ["failed", "warned", "updated", "created", "unchanged"].find((outcome) => counts[outcome]);
     if (first) this.#open(first);
   }
 
   words() {
-    return Object.entries(WORDS).map(([outcome, word]) => `${counted.format(this.#counts[outcome])} ${word}`).join(", ");
+    const told = Object.entries(WORDS).filter(([outcome]) => outcome !== "warned" || this.#counts.warned);
+    return told.map(([outcome, word]) => `${counted.format(this.#counts[outcome])} ${word}`).join(", ");
   }
 
   #find(id) { return this.#card.querySelector(`#${id}`); }
@@ -107,7 +109,8 @@ export class ImportReport {
     const turn = this.#turn;
     this.#find("more").hidden = true;
     try {
-      const page = await this.#fetchRows(this.#outcome, after);
+      const chosen = this.#outcome === "warned" ? { warned: "true" } : { outcome: this.#outcome };
+      const page = await this.#fetchRows({ ...chosen, after, limit: 100 });
       if (turn !== this.#turn) return; // another outcome is shown by now
       this.#find("rows").hidden = false;
       this.#find("rows").tBodies[0].append(...page.rows.map(line));

@@ -28,6 +28,8 @@ _PLAIN_COLUMNS = (
     "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta", "notes",
 )  # fmt: skip
 _CODE = "UN/LOCODE, for example NLRTM"
+_FOR_STAFF = "For staff: stored in the audit trail. Customers and tracking links do not see it."
+_NOTES = "For staff and drivers: customers and tracking links do not see them."
 
 
 class _ShipmentForm(Form):
@@ -39,6 +41,7 @@ class _ShipmentForm(Form):
     class Meta:
         model = Shipment
         fields = ("customer", "driver", *_PLAIN_COLUMNS)
+        help_texts = {"notes": _NOTES}
 
     def clean_references(self) -> dict[str, Any]:
         """Return the references in the form in which they are stored."""
@@ -70,7 +73,7 @@ class ShipmentForm(_ShipmentForm):
     move_to = forms.ChoiceField(
         required=False, help_text="A wrong status is corrected by voiding its event: below, History, Events."
     )
-    reason = forms.CharField(required=False, max_length=200, help_text="Stored in the audit trail.")
+    reason = forms.CharField(required=False, max_length=200, help_text=_FOR_STAFF)
     version_read = forms.CharField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -85,7 +85,12 @@ class Proof(StrictSerializer):
     signedAt = Instant(source="signed_at", required=False, help_text="Now where left out.")
     signature = PictureField(required=False)
     photo = PictureField(required=False)
-    note = Text(required=False, allow_blank=True, max_length=500)
+    note = Text(
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        help_text="Public: on the document, which customers print, too.",
+    )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """Accept `name` for `signerName`, and refuse a proof without a picture."""

@@ -44,7 +44,11 @@ class ShipmentAmendment(StrictSerializer):
     plannedPickupAt = Instant(source="planned_pickup_at", required=False, allow_null=True)
     plannedDeliveryAt = Instant(source="planned_delivery_at", required=False, allow_null=True)
     eta = Instant(required=False, allow_null=True)
-    notes = Text(required=False, allow_blank=True, max_length=MAX_NOTES)
+    notes = Text(
+        required=False, allow_blank=True, max_length=MAX_NOTES,
+        help_text="For staff and drivers, also on the bill of lading that they print: customers and tracking links"
+        " do not see it.",
+    )  # fmt: skip
 
 
 class ShipmentBooking(ShipmentAmendment):
@@ -67,9 +71,15 @@ class Transition(StrictSerializer):
     to = Choice(choices=lifecycle.STATES)
     occurredAt = Instant(source="occurred_at", required=False, allow_null=True)
     location = PlaceField(required=False, allow_null=True)
-    reason = Text(required=False, allow_blank=True, max_length=200, help_text="Stored in the audit log.")
+    reason = Text(
+        required=False, allow_blank=True, max_length=200,
+        help_text="For staff, in the audit log: customers and tracking links do not see it.",
+    )  # fmt: skip
     note = Text(
-        required=False, allow_blank=True, max_length=500, help_text="Visible to everybody who sees the shipment."
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        help_text="Public: customers and tracking links see it, too.",
     )
 
 
@@ -108,7 +118,10 @@ class CheckpointReport(StrictSerializer):
     codeSystem = CodeSystem(source="code_system", required=False)
     location = PlaceField(required=False, allow_null=True)
     note = Text(
-        required=False, allow_blank=True, max_length=500, help_text="Visible to everybody who sees the shipment."
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        help_text="Public: customers and tracking links see it, too.",
     )
     source = Text(  # type: ignore[assignment]  # a name of the contract and of DRF
         max_length=64, help_text="Who reports; together with sourceEventId it identifies repeated reports."

@@ -36,7 +36,10 @@ EVENT_COLUMNS: Final = (
     "actor_key_name", "request_id", "data",
     *(f"location__{column}" for column in _PLACE),
 )  # fmt: skip
-FEED_COLUMNS: Final = (*(f"event__{column}" for column in EVENT_COLUMNS), "event__shipment__reference", "position")
+_FEED_OF_EVENT: Final = "event__"
+FEED_COLUMNS: Final = (
+    *(f"{_FEED_OF_EVENT}{column}" for column in EVENT_COLUMNS), "event__shipment__reference", "position",
+)  # fmt: skip
 # What the variant `restricted` of an event needs beside its own columns: to whom the shipment belongs now.
 _CURRENT_CUSTOMER: Final = "shipment__customer_id"
 DRIVER_COLUMNS: Final = (
@@ -209,9 +212,15 @@ def event(row: Row, variant: str) -> Json:
     return visibility.restrict_event(body, customer_id=identifier(customer_id) if customer_id else None)
 
 
-def feed_entry(row: Row) -> Json:
+def feed_columns(variant: str) -> tuple[str, ...]:
+    """Return the columns of a row for `feed_entry` in a visibility variant, as arguments of `.values()`."""
+    return FEED_COLUMNS if variant == "staff" else (*FEED_COLUMNS, f"{_FEED_OF_EVENT}{_CURRENT_CUSTOMER}")
+
+
+def feed_entry(row: Row, variant: str) -> Json:
     """Return one entry of an organisation's feed: the event, the reference of its shipment, its position."""
-    return event({column: row[f"event__{column}"] for column in EVENT_COLUMNS}, "staff") | {
+    event_row = {column: row[f"{_FEED_OF_EVENT}{column}"] for column in event_columns(variant)}
+    return event(event_row, variant) | {
         "shipmentId": row["event__shipment__reference"],
         "position": row["position"],
     }

@@ -18,6 +18,7 @@ from shipments.querysets import EqualsAny, Viewer, VisibilityScope
 from shipments.selectors import async_pool
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
+from shipments.selectors.feed import FeedPage, FeedQuery
 from shipments.selectors.positions import POSITIONS_SQL
 
 
@@ -102,10 +103,25 @@ async def fetch_feed(
 
     The caller has checked that the viewer sees every shipment.
     """
-    rows = feeds.entries_queryset(
-        organization_id, after, limit=limit if up_to is None else min(limit, up_to - after)
-    )
-    return [representation.feed_entry(row) for row in await _fetch_values(representation.FEED_COLUMNS, rows)]
+    rows = feeds.entries_queryset(organization_id, after)
+    rows = rows[: limit if up_to is None else min(limit, up_to - after)]
+    return [
+        representation.feed_entry(row, "staff") for row in await _fetch_values(representation.FEED_COLUMNS, rows)
+    ]
+
+
+async def fetch_feed_page(query: FeedQuery, after: int, head: int, *, limit: int) -> FeedPage:
+    """Return the entries of one stretch after a position, for a reader that waits for them."""
+    up_to = query.end_of_stretch(after, head)
+    rows = await _fetch_values(query.columns, query.rows(after, up_to, limit=limit))
+    return feeds.page_of([query.entry(row) for row in rows], up_to, head, limit=limit)
+
+
+async def has_lost_access(subject: Subject) -> bool:
+    """Tell whether the rights of a subject have changed since it was authenticated, or its login or link ended."""
+    known = {subject.user_id: subject.access_version} if subject.user_id else {}
+    links = [subject.link_id] if subject.link_id else []
+    return bool(await changed_access(known, links))
 
 
 async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:

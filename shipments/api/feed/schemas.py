@@ -5,7 +5,7 @@
 from rest_framework import serializers
 
 from shipments.api.openapi.schemas import Actor, PageSchema, ResponseSchema
-from shipments.api.shipments.schemas import Event
+from shipments.api.shipments.schemas import UNRECOVERED_REASONS, Event
 from shipments.domain import lifecycle
 from shipments.models import AuditEntry as AuditRow
 
@@ -19,9 +19,15 @@ class FeedEvent(Event):
 
 class Feed(ResponseSchema):
     epoch = serializers.CharField(help_text="The history that the positions belong to.")
-    seq = serializers.IntegerField(help_text="The newest position of the organisation.")
+    seq = serializers.IntegerField(
+        help_text="The newest position of the organisation; where no event was found, the position up to which"
+        " events were looked for."
+    )
+    nextAfter = serializers.IntegerField(
+        help_text="The `after` of the next request: up to here no event is missing."
+    )
     recovered = serializers.BooleanField(help_text="False: read the shipments themselves and go on from `seq`.")
-    reason = serializers.ChoiceField(["epoch"], required=False)
+    reason = serializers.ChoiceField(UNRECOVERED_REASONS, required=False)
     events = FeedEvent(many=True)
 
 

@@ -81,7 +81,8 @@ class _LoopPoller:
             for key in keys:
                 head = heads.get(key, 0)
                 for waiter in self.waiters.get(key, ()):
-                    is_news = epoch != waiter.epoch or head > waiter.after
+                    # A head that has gone back is news too: the client must not wait for what is not there.
+                    is_news = epoch != waiter.epoch or head != waiter.after
                     if is_news and waiter.since <= old and not waiter.future.done():
                         waiter.future.set_result((epoch, head))
 
@@ -123,7 +124,7 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPoller] = WeakKeyDic
 
 
 async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
-    """Wait until the head passes `after` or the epoch changes, and return `(epoch, head)`; None after `seconds`.
+    """Wait until the head is not `after` or the epoch changes, and return `(epoch, head)`; None after `seconds`.
 
     The key is the id of a shipment or, for the feed, of an organisation. Call `release_sync_thread` first.
     """
@@ -138,6 +139,17 @@ async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: floa
         return None
     finally:
         poller.remove(key, waiter)
+
+
+class Deadline:
+    """When the waits of one request end together, on the loop's clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+
+    def remaining(self) -> float:
+        """Return how many seconds are left."""
+        return max(0.0, self._ends_at - asyncio.get_running_loop().time())
 
 
 def release_sync_thread() -> None:

@@ -58,7 +58,9 @@ class EventsView(APIView):
     def get(self, request: Request, reference: str) -> HttpResponseBase:
         """List the events after `after`, in order and without a gap.
 
-        `recovered: false` where the epoch has changed: read the shipment itself and go on from its `seq`.
+        `recovered: false`: read the shipment itself and go on from its `seq`. `reason` is `epoch` where the numbers
+        are of another history, `ahead` where `after` is beyond the newest event, `forbidden` where the caller lost
+        its access while it waited.
         """
         subject = require_follower(request)
         query = parse_parameters(request.GET, EVENT_PARAMETERS)
@@ -69,8 +71,8 @@ class EventsView(APIView):
         shipment_id, seq = head
         events = selectors.fetch_events(shipment_id, after, limit=limit, variant=subject.variant)
         epoch = epochs.read()  # after the rows: they are of this history, or the client's epoch is another one
-        if query.get("epoch", epoch) != epoch or after > seq:
-            return Response(_epoch_changed_response(epoch, seq))
+        if reason := unrecovered_reason(query.get("epoch", epoch), epoch, after=after, head=seq):
+            return Response(_unrecovered(epoch, seq, reason))
         if events or not query.get("wait"):
             return Response(_log_response(epoch, seq, events))
         long_poll.release_connection()
@@ -85,8 +87,15 @@ def _log_response(epoch: str, seq: int, events: list[dict[str, Any]]) -> dict[st
     return {"epoch": epoch, "seq": newest, "recovered": True, "events": events}
 
 
-def _epoch_changed_response(epoch: str, seq: int) -> dict[str, Any]:
-    return {"epoch": epoch, "seq": seq, "recovered": False, "reason": "epoch", "events": []}
+def unrecovered_reason(client_epoch: str, epoch: str, *, after: int, head: int) -> str | None:
+    """Return why a client cannot go on from `after`: its number is of another history, or ahead of this one."""
+    if client_epoch != epoch:
+        return "epoch"
+    return "ahead" if after > head else None
+
+
+def _unrecovered(epoch: str, seq: int, reason: str) -> dict[str, Any]:
+    return {"epoch": epoch, "seq": seq, "recovered": False, "reason": reason, "events": []}
 
 
 async def _wait_for_events(
@@ -99,15 +108,32 @@ async def _wait_for_events(
         body = _log_response(epoch, after, [])
     else:
         current_epoch, head = head_after
-        # The caller may have lost access to the shipment while it waited.
-        if current_epoch != epoch or not await async_reads.fetch_visible_references(subject, [reference]):
-            body = _epoch_changed_response(current_epoch, head)
-        else:
-            events = await async_reads.fetch_events(shipment_id, after, limit=limit, variant=subject.variant)
-            current_epoch = await async_reads.current_epoch()
-            body = (
-                _log_response(epoch, head, events)
-                if current_epoch == epoch
-                else _epoch_changed_response(current_epoch, head)
-            )
+        body = await _news(
+            subject, reference, shipment_id, epoch=epoch, current_epoch=current_epoch, after=after, head=head,
+            limit=limit,
+        )  # fmt: skip
     yield encode(body)
+
+
+async def _news(
+    subject: Subject,
+    reference: str,
+    shipment_id: uuid.UUID,
+    *,
+    epoch: str,
+    current_epoch: str,
+    after: int,
+    head: int,
+    limit: int,
+) -> dict[str, Any]:
+    """Return what has come after `after`, unless the caller has lost access to the shipment while it waited."""
+    if reason := unrecovered_reason(epoch, current_epoch, after=after, head=head):
+        return _unrecovered(current_epoch, head, reason)
+    visible = await async_reads.fetch_visible_references(subject, [reference])
+    if not visible or await async_reads.has_lost_access(subject):
+        return _unrecovered(epoch, after, "forbidden")
+    events = await async_reads.fetch_events(shipment_id, after, limit=limit, variant=subject.variant)
+    current_epoch = await async_reads.current_epoch()
+    if current_epoch != epoch:
+        return _unrecovered(current_epoch, head, "epoch")
+    return _log_response(epoch, head, events)

@@ -2,6 +2,8 @@
 
 # ruff: noqa: N815  the names are those on the wire
 
+from typing import Final
+
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -151,11 +153,15 @@ class Event(ResponseSchema):
     )
 
 
+# Why a client cannot go on from its cursor: of another history, beyond the newest event, no longer its to read.
+UNRECOVERED_REASONS: Final = ("epoch", "ahead", "forbidden")
+
+
 class EventLog(ResponseSchema):
     epoch = serializers.CharField(help_text="The history that `seq` belongs to.")
     seq = serializers.IntegerField(help_text="Number of the newest event of the shipment.")
     recovered = serializers.BooleanField(help_text="False: read the shipment itself and go on from its `seq`.")
-    reason = serializers.ChoiceField(["epoch"], required=False)
+    reason = serializers.ChoiceField(UNRECOVERED_REASONS, required=False)
     events = Event(many=True)
 
 

@@ -122,5 +122,5 @@ def _entries_by_organization(event_ids: list[uuid.UUID]) -> dict[uuid.UUID, list
             for organization_id, *values in cursor.fetchall():
                 row = dict(zip(representation.FEED_COLUMNS, values, strict=True))
                 row["event__data"] = orjson.loads(row["event__data"])  # Django has the driver return JSON as text
-                entries[organization_id].append(representation.feed_entry(row))
+                entries[organization_id].append(representation.feed_entry(row, "staff"))
     return entries

@@ -90,7 +90,8 @@ PUBLIC: Final = frozenset(
         "ShipmentEvent.status", "ShipmentEvent.actor_role", "Location.locode", "Location.country",
         "ProofOfDelivery.actor_role", "ProofPicture.media_type", "ProofPicture.sha256",
         "ProofPicture.content", "Run.report", "Run.format", "Export.report", "Export.format", "Export.sha256",
-        "Import.kind", "ImportedRow.outcome", "ImportedRow.changed", "FailedAttempts.policy",
+        "Import.kind", "Import.decimal_marks", "ImportedRow.outcome", "ImportedRow.changed",
+        "FailedAttempts.policy",
         "KeyLimit.policy",
     }
 )  # fmt: skip

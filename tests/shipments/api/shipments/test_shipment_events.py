@@ -12,15 +12,17 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.core.handlers.asgi import ASGIHandler
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from shipments import services
 from shipments.auth import subjects, tokens
 from shipments.auth.subjects import Subject
-from shipments.models import Organization, RefreshFamily, ShipmentEvent, User
+from shipments.models import Organization, RefreshFamily, ShipmentEvent, UnnumberedEvent, User
 from shipments.selectors import async_pool, async_reads
+from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.feed import sequencer
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api, field_errors
@@ -57,11 +59,21 @@ def test_only_events_after_the_given_seq_are_listed(api: Api, path: str) -> None
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("query", [{"after": 2, "epoch": "another.00000001"}, {"after": 5}])
-def test_another_epoch_or_a_later_seq_is_not_recovered(api: Api, path: str, query: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"after": 2, "epoch": "another.00000001"}, "epoch"),
+        ({"after": 5, "epoch": "another.00000001"}, "epoch"),
+        ({"after": 5}, "ahead"),
+        ({"after": 5, "wait": 25}, "ahead"),
+    ],
+)
+def test_another_epoch_or_a_later_seq_is_not_recovered(
+    api: Api, path: str, query: dict[str, Any], reason: str
+) -> None:
     body = api.get(path, query).json()
 
-    assert (body["recovered"], body["reason"], body["events"], body["seq"]) == (False, "epoch", [], 4)
+    assert (body["recovered"], body["reason"], body["events"], body["seq"]) == (False, reason, [], 4)
 
 
 @pytest.mark.django_db
@@ -226,3 +238,88 @@ async def test_fifty_long_polls_hold_no_thread_each(long_poll_client: LongPollCl
 
     assert threads - before < 10
     assert {len(body["events"]) for body, _ in answers} == {1}
+
+
+# -- long polls of the feed -----------------------------------------------------------------------------------
+
+
+class FeedPollClient(LongPollClient):
+    """A customer with one shipment among others; the client acts as the customer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dispatcher = self.subject
+        organization = Organization.objects.get(pk=self.dispatcher.organization_id)
+        user: User = factories.user(organization, "customer")
+        subject = subjects.subject_of_user(user)
+        assert subject is not None
+        self.subject, self.user = subject, user
+        self.mine = factories.booked_shipment(self.dispatcher, customer_id=subject.customer_id).reference
+        login = RefreshFamily.objects.create(
+            user=user, created_at=NOW, refreshed_at=NOW, expires_at=NOW.replace(year=2126)
+        )
+        self.token, _ = tokens.issue_access(
+            user_id=user.pk, login_id=login.pk, authz_version=user.authz_version, now=timezone.now()
+        )
+        number_all()
+
+    def change_one(self, reference: str) -> None:
+        services.open_flag(by=self.dispatcher, now=NOW, reference=reference, flag="damaged")
+        number_all()
+
+    def lose_access(self) -> None:
+        with transaction.atomic():
+            notify_access_changed(self.user.pk)
+        self.change_one(self.mine)
+
+
+def number_all() -> None:
+    while UnnumberedEvent.objects.exists():
+        sequencer.number_batch()
+
+
+@pytest.fixture
+async def feed_poll_client(committed: None) -> Any:
+    client = await sync_to_async(FeedPollClient)()
+    yield client
+    await async_pool.close_pools()
+
+
+async def test_a_customers_long_poll_passes_over_what_is_not_its_own(feed_poll_client: FeedPollClient) -> None:
+    poll = asyncio.create_task(feed_poll_client.get("after=2&wait=20", "/api/events"))
+    await asyncio.sleep(0.8)
+    await sync_to_async(feed_poll_client.change_one)(feed_poll_client.reference)
+    await asyncio.sleep(1.2)
+    assert not poll.done()
+
+    await sync_to_async(feed_poll_client.change_one)(feed_poll_client.mine)
+    body, _ = await poll
+
+    assert [(each["position"], each["shipmentId"]) for each in body["events"]] == [(4, feed_poll_client.mine)]
+    assert (body["seq"], body["nextAfter"], body["recovered"]) == (4, 4, True)
+
+
+async def test_a_filtered_long_poll_that_finds_nothing_moves_on(feed_poll_client: FeedPollClient) -> None:
+    poll = asyncio.create_task(feed_poll_client.get("after=2&wait=3&type=voided", "/api/events"))
+    await asyncio.sleep(0.8)
+    await sync_to_async(feed_poll_client.change_one)(feed_poll_client.mine)
+    body, seconds = await poll
+
+    assert (body["events"], body["seq"], body["nextAfter"], body["recovered"]) == ([], 3, 3, True)
+    assert seconds > 2.5
+
+
+@pytest.mark.parametrize("path", [None, "/api/events"])
+async def test_who_loses_access_while_it_waits_gets_no_event(
+    feed_poll_client: FeedPollClient, path: str | None
+) -> None:
+    client = feed_poll_client
+    path = path or f"/api/shipments/{client.mine}/events"
+    poll = asyncio.create_task(client.get(f"after={1 if 'shipments' in path else 2}&wait=20", path))
+    await asyncio.sleep(0.8)
+
+    await sync_to_async(client.lose_access)()
+    body, seconds = await poll
+
+    assert (body["recovered"], body["reason"], body["events"]) == (False, "forbidden", [])
+    assert seconds < 10

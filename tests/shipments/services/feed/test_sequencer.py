@@ -13,6 +13,7 @@ from django.db import connection, connections, transaction
 from shipments import services, signals
 from shipments.models import FeedEntry, ShipmentEvent, UnnumberedEvent
 from shipments.selectors import feed
+from shipments.selectors.feed import FeedQuery
 from shipments.services.feed import sequencer
 from tests import factories
 from tests.drills import relay
@@ -181,7 +182,7 @@ def test_a_short_batch_is_sent_with_its_entries(
     }
     for each in numbered:
         by = next(by for by in subjects if by.organization_id == each["organization_id"])
-        assert each["entries"] == (feed.fetch_entries(by, 1, limit=9) if shown else [])
+        assert each["entries"] == (feed.read_page(FeedQuery(by), 1, limit=9).entries if shown else [])
 
 
 def test_the_signal_bounds_the_times_of_the_commits(

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shipments.auth.subjects import SCOPE_MEANINGS
 from shipments.domain.lifecycle import TRANSITIONS
 from tests import factories
 from tests.drills.harness.environment import ROOT
@@ -59,3 +60,9 @@ def test_the_guide_has_the_table_of_transitions() -> None:
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| ((?:`[a-z_]+`(?:, )?)*|nothing[^|]*) \|$", GUIDE, re.MULTILINE))
 
     assert {state: tuple(re.findall("`([a-z_]+)`", rows[state])) for state in TRANSITIONS} == TRANSITIONS
+
+
+def test_the_guide_has_the_table_of_scopes() -> None:
+    rows = dict(re.findall(r"^\| `([a-z]+:[a-z]+)` \| ([^|]+) \|$", GUIDE, re.MULTILINE))
+
+    assert rows == SCOPE_MEANINGS

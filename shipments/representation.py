@@ -3,26 +3,26 @@
 Times are RFC 3339 UTC with `Z`, decimals are strings without an exponent, ids are strings.
 """
 
-import uuid
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any, Final
 
-import orjson
-
 from shipments.domain import lifecycle, visibility
+from shipments.domain.json_values import ALWAYS as ALWAYS
+from shipments.domain.json_values import amount as amount
+from shipments.domain.json_values import driver_position as driver_position
+from shipments.domain.json_values import identifier as identifier
+from shipments.domain.json_values import instant as instant
+from shipments.domain.json_values import microseconds as microseconds
+from shipments.domain.json_values import party as party
+from shipments.domain.json_values import position as position
 
 Row = Mapping[str, Any]
 Json = dict[str, Any]
 
-_TO_SECONDS: Final = 1 + len("2026-11-27T09:30:00")
-_TO_MILLISECONDS: Final = _TO_SECONDS + len(".000")
 _PLACE: Final = ("locode", "name", "country", "latitude", "longitude")
 # Before the newest position of the driver in the columns of a shipment.
 POSITION_PREFIX: Final = "driver__last_position__"
-# A `since` of `position` from which on every position is shown.
-ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 # The columns of a row for `shipment`, as arguments of `.values()`.
 SHIPMENT_COLUMNS: Final = (
     "id", "reference", "status", "seq", "customer_id", "customer__name", "driver_id", "driver__name",
@@ -54,59 +54,11 @@ PICTURE_COLUMNS: Final = ("kind", "media_type", "width", "height", "sha256")
 CUSTOMER_COLUMNS: Final = ("id", "name", "email", "phone", "created_at", "updated_at")
 
 
-def instant(at: datetime | None) -> str | None:
-    """Return a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
-    if at is None:
-        return None
-    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    # A quarter of the time of `isoformat`, and a page of a list has 300 times. The slice cuts the quotes.
-    return orjson.dumps(utc)[1 : _TO_MILLISECONDS if utc.microsecond else _TO_SECONDS].decode() + "Z"
-
-
-def identifier(value: uuid.UUID | str) -> str:
-    """Return an id as text, in a quarter of the time of `str`: a page of a list has 150."""
-    return orjson.dumps(value)[1:-1].decode()
-
-
-def microseconds(at: datetime) -> int:
-    """Return a time as microseconds since 1970, the version of a position."""
-    return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
-
-
-def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> Json:
-    """Return the position of a driver, as the frames of its room hold it."""
-    return {
-        "driverId": identifier(driver_id),
-        "latitude": latitude,
-        "longitude": longitude,
-        "recordedAt": instant(recorded_at),
-    }
-
-
-def amount(number: Decimal | None) -> float | int | None:
-    """Return a measured amount (kg, m³) as a JSON number."""
-    if number is None:
-        return None
-    return int(number) if number == number.to_integral_value() else float(number)
-
-
 def place(row: Row, prefix: str = "") -> Json | None:
     """Return `{locode, name, country, latitude, longitude}`, None where the row has no place."""
     if row[f"{prefix}name"] is None:
         return None
     return {column: row[f"{prefix}{column}"] for column in _PLACE}
-
-
-def position(row: Row, prefix: str, *, since: datetime | None = ALWAYS) -> Json | None:
-    """Return the newest position of a driver, None where it was recorded before `since`, and without a `since`."""
-    recorded_at = row[f"{prefix}recorded_at"]
-    if recorded_at is None or since is None or recorded_at < since:
-        return None
-    return {
-        "latitude": row[f"{prefix}latitude"],
-        "longitude": row[f"{prefix}longitude"],
-        "recordedAt": instant(recorded_at),
-    }
 
 
 def positions_since(row: Row, variant: str) -> datetime | None:
@@ -176,11 +128,6 @@ def snapshot_in(snapshot_json: Json, variant: str) -> Json:
 def shipment_position(row: Row, variant: str) -> Json | None:
     """Return the `position` of a shipment, None where there is none to show in this variant."""
     return position(row, POSITION_PREFIX, since=positions_since(row, variant))
-
-
-def party(party_id: uuid.UUID | str | None, name: str | None) -> Json | None:
-    """Return `{id, name}`, None without a party."""
-    return None if party_id is None else {"id": identifier(party_id), "name": name}
 
 
 def event_columns(variant: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ _PATH_EXAMPLES: Final[Json] = {
 def complete(result: Json, **_: object) -> Json:
     """Complete drf-spectacular's document; a postprocessing hook (`POSTPROCESSING_HOOKS`)."""
     components = result["components"]["schemas"]
+    components = _with_constants(components)
     result["paths"] = _with_named_schemas(result["paths"], components)
     for operations in result["paths"].values():
         for method, operation in operations.items():
@@ -37,8 +38,25 @@ def complete(result: Json, **_: object) -> Json:
                 operation.setdefault("summary", _summary(operation["description"]))
                 _close_bodies(operation, components)
                 _add_examples(operation)
-    result["components"]["schemas"] = dict(sorted(components.items()))
+    result["components"]["schemas"] = _definitions_before_uses(components)
     return result
+
+
+def _definitions_before_uses(components: Json) -> Json:
+    """Return the schemas so that none refers to a later one: some generators write them down as they come."""
+    ordered: Json = {}
+
+    def add(name: str) -> None:
+        if name not in ordered and name not in pending:
+            pending.add(name)
+            for other in re.findall(re.escape(_SCHEMAS) + r"(\w+)", str(components[name])):
+                add(other)
+            ordered[name] = components[name]
+
+    pending: set[str] = set()
+    for name in sorted(components):
+        add(name)
+    return ordered
 
 
 def _with_named_schemas(node: Any, components: Json) -> Any:
@@ -55,6 +73,27 @@ def _with_named_schemas(node: Any, components: Json) -> Any:
     if components.setdefault(name, copied) != copied:
         raise ValueError(f"Two schemas have the title {name}.")
     return {"$ref": _SCHEMAS + name}
+
+
+def _with_constants(components: Json) -> Json:
+    """Return the schemas with a constant in place of each reference to an enumeration of one value.
+
+    The values of a discriminator must be readable where the property stands.
+    """
+    constants = {
+        _SCHEMAS + name: {"type": "string", "const": schema["enum"][0]}
+        for name, schema in components.items()
+        if name.endswith(("OpEnum", "BlankEnum")) and len(schema.get("enum", ())) == 1
+    }
+
+    def replaced(node: Any) -> Any:
+        if isinstance(node, list):
+            return [replaced(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        return constants.get(str(node.get("$ref"))) or {key: replaced(value) for key, value in node.items()}
+
+    return {name: replaced(schema) for name, schema in components.items() if _SCHEMAS + name not in constants}
 
 
 def _summary(description: str) -> str:

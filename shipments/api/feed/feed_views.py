@@ -39,7 +39,7 @@ _PARAMETERS: Final[Mapping[str, Parameter]] = {
         f"Types of events, separated by commas: {', '.join(EventType.values)}.",
     ),
     "reference": Parameter(values.text_up_to(64), "Events of this shipment alone; 404 where it cannot be seen."),
-    "since": Parameter(values.instant, "Events that were recorded at this time or later.", DATE_TIME_SCHEMA),
+    "since": Parameter(values.query_instant, "Events that were recorded at this time or later.", DATE_TIME_SCHEMA),
 }
 
 

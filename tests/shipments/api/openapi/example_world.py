@@ -12,6 +12,7 @@ from exports.models import Export
 from shipments.auth import bearers
 from shipments.auth.subjects import Subject
 from shipments.services.accounts import logins
+from shipments.services.feed import sequencer
 from tests import factories
 from tests.shipments.api.client import Api
 
@@ -65,6 +66,8 @@ class World:
         for number, real in numbered.items():
             self._stands_for(f"{_IDS}{number}", real)
         self._stands_for("<device key>", device["secret"])
+        while sequencer.number_batch():
+            pass
         self._stands_for('"4.0f3a5c1e"', Api(self.dispatcher).get(_SHIPMENT)["ETag"])
 
     def add_jobs(self) -> None:

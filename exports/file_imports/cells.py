@@ -68,7 +68,9 @@ class Cell:
         return self.kind in {"number", "rounded", "scientific", "padded", "formatted"}
 
     def check_value(self) -> None:
-        """Raise CellRefused where the workbook has no value of the cell."""
+        """Raise CellRefused where the workbook has no value of the cell, or one that no text may hold."""
+        if "\0" in self.text:
+            raise CellRefused("invisible_character", "It holds the character NUL.")
         if self.kind == "error":
             raise CellRefused("error_value", f"Cell {self.address} is the error {self.text}.")
         if self.kind == "formula":

@@ -3,6 +3,7 @@
 It reads the XML of the sheet once more, element by element; values are left to the parser.
 """
 
+import posixpath
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -54,8 +55,9 @@ def read_marks(archive: zipfile.ZipFile, sheet_name: str) -> Marks:
 
 
 def _path(target: str) -> str:
+    """Return the name of a file that a workbook refers to: from the root of the archive, or from its folder."""
     path = target.replace("\\", "/").lower()
-    return path[1:] if path.startswith("/") else path if path.startswith("xl/") else f"xl/{path}"
+    return posixpath.normpath(path if path.startswith(("/", "xl/")) else f"xl/{path}").lstrip("/")
 
 
 def _parse(archive: zipfile.ZipFile, member: zipfile.ZipInfo, start: Callable[[str, Attributes], None]) -> None:
@@ -156,9 +158,9 @@ def _suspicious_bytes(formats: Iterable[str], *, recalculates: bool) -> list[re.
     """Return the patterns of an error, of a formula without a value, and of a cell with one of the formats."""
     # A program that calculates nothing gives its formulas the value 0.
     value = rb"<v>(?:0[^<]|[^0<])" if recalculates else rb"<v>[^<]"
-    patterns = [rb' t="e"', rb"/f>(?!%s)" % value, rb"<f[^>]*/>(?!%s)" % value]
+    patterns = [rb't="e"', rb"/f>(?!%s)" % value, rb"<f[^>]*/>(?!%s)" % value]
     if styles := "|".join(formats):
-        patterns.append(rb' s="(?:%s)"' % styles.encode())
+        patterns.append(rb's="(?:%s)"' % styles.encode())
     # One pattern for each: what begins with fixed bytes is searched ten times as fast as alternatives.
     return [re.compile(each) for each in patterns]
 

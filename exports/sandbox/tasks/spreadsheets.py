@@ -140,7 +140,7 @@ def _read_header(rows: Iterator[Row]) -> list[str]:
         if len(cells) > MAX_COLUMNS:
             raise TooMuch(f"The file has {len(cells):,} columns; at most {MAX_COLUMNS} are allowed.")
         if cells:
-            return [_text(cell)[:200] for cell in cells]
+            return [_text(cell).replace("\0", "")[:200] for cell in cells]
     raise Empty("The file is empty.")
 
 

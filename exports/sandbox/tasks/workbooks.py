@@ -138,7 +138,7 @@ def _pack_row(number: int, cells: Sequence[Any], first_column: int, marks: Mappi
 def _pack_cell(cell: Any, number: int, column: int, mark: Mark | None) -> PackedCell:
     """Return a cell as a CSV would hold it. Spreadsheets have no time zones: times are UTC."""
     if isinstance(cell, str):
-        return cell.replace("\0", "").strip() or None
+        return cell.strip() or None
     if isinstance(cell, float) and mark is None and (text := _short_number(cell)):
         return text
     address = f"{sheet_scan.column_letters(column)}{number}"

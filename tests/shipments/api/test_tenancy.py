@@ -55,7 +55,7 @@ def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
     while pending:
         pattern = pending.pop()
         if isinstance(pattern, URLPattern):
-            if all_of_them or set(pattern.pattern.converters) - {"extension"}:
+            if all_of_them or set(pattern.pattern.converters) - {"extension", "code"}:
                 object_routes.append((str(pattern.name), tuple(pattern.pattern.converters)))
         else:
             pending.extend(pattern.url_patterns)
@@ -218,7 +218,7 @@ OPEN_TO_LINKS = {
     ("ws-ticket", "post"),
 }
 # Routes without authentication, or with one of their own.
-PUBLIC = {"login", "refresh", "schema", "docs", "osmand"}
+PUBLIC = {"login", "refresh", "schema", "docs", "osmand", "problems", "problem"}
 # These change and disclose nothing: there is no login to end.
 HARMLESS = {("logout", "post")}
 

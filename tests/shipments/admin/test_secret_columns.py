@@ -24,7 +24,8 @@ _MAX_RELATIONS = 2
 # Columns whose name sounds secret and that are none.
 _NOT_SECRET = {
     "exports.Export.key_id", "exports.Import.key_id", "ratelimits.FailedAttempts.key", "ratelimits.KeyLimit.key",
-    "shipments.AuditLink.hash", "shipments.IdempotencyKey.key",
+    "shipments.AuditLink.hash", "shipments.IdempotencyKey.key", "shipments.ShipmentEvent.actor_key_id",
+    "shipments.ShipmentEvent.actor_key_name",
 }  # fmt: skip
 _SOUNDS_SECRET = re.compile(r"pass|digest|secret|token|credential|hash|(^|_)key|session", re.IGNORECASE)
 

@@ -90,6 +90,7 @@ class OneOfEverything:
             "reference": "THEIRS",
             "checkpoint_id": checkpoint.pk,
             "seq": checkpoint.seq,
+            "code": "nothing",
             "driver_id": driver.pk,
             "customer_id": factories.customer(organization).pk,
             "key_id": key.pk,
@@ -118,6 +119,7 @@ MISSING = {
 } | {
     "reference": "NOBODYS",
     "seq": 1,
+    "code": "nothing",
     "flag": "damaged",
     "kind": "bol",
 }

@@ -164,7 +164,7 @@ def event_row(event: ShipmentEvent) -> dict[str, Any]:
     """Return an event as the row that `representation.event` takes; no query."""
     place = event.location
     row = {name: getattr(event, name) for name in representation.EVENT_COLUMNS if "__" not in name}
-    for column in ("locode", "name", "country", "latitude", "longitude"):
+    for column in representation.PLACE_COLUMNS:
         row[f"location__{column}"] = getattr(place, column) if place else None
     return row
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from shipments.domain import lifecycle, visibility
 from shipments.domain.json_values import ALWAYS as ALWAYS
 from shipments.domain.json_values import amount as amount
@@ -20,7 +22,7 @@ from shipments.domain.json_values import position as position
 Row = Mapping[str, Any]
 Json = dict[str, Any]
 
-_PLACE: Final = ("locode", "name", "country", "latitude", "longitude")
+PLACE_COLUMNS: Final = ("locode", "name", "country", "latitude", "longitude", "details")
 # Before the newest position of the driver in the columns of a shipment.
 POSITION_PREFIX: Final = "driver__last_position__"
 # The columns of a row for `shipment`, as arguments of `.values()`.
@@ -29,12 +31,12 @@ SHIPMENT_COLUMNS: Final = (
     "driver__phone", "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at",
     "planned_delivery_at", "eta", "delivered_at", "underway_since", "flags", "notes", "created_at", "updated_at",
     "driver__last_position__latitude", "driver__last_position__longitude", "driver__last_position__recorded_at",
-    *(f"{end}__{column}" for end in ("origin", "destination") for column in _PLACE),
+    *(f"{end}__{column}" for end in ("origin", "destination") for column in PLACE_COLUMNS),
 )  # fmt: skip
 EVENT_COLUMNS: Final = (
     "id", "seq", "type", "status", "occurred_at", "recorded_at", "actor_role", "actor_id", "actor_key_id",
     "actor_key_name", "request_id", "data",
-    *(f"location__{column}" for column in _PLACE),
+    *(f"location__{column}" for column in PLACE_COLUMNS),
 )  # fmt: skip
 _FEED_OF_EVENT: Final = "event__"
 FEED_COLUMNS: Final = (
@@ -55,10 +57,18 @@ CUSTOMER_COLUMNS: Final = ("id", "name", "email", "phone", "created_at", "update
 
 
 def place(row: Row, prefix: str = "") -> Json | None:
-    """Return `{locode, name, country, latitude, longitude}`, None where the row has no place."""
+    """Return `{locode, name, country, latitude, longitude, …}`, None where the row has no place.
+
+    Facility, street, city, state and postcode are there where they were given.
+    """
     if row[f"{prefix}name"] is None:
         return None
-    return {column: row[f"{prefix}{column}"] for column in _PLACE}
+    return _place({column: row[f"{prefix}{column}"] for column in PLACE_COLUMNS})
+
+
+def _place(body: Json) -> Json:
+    details = body.pop("details")
+    return body | orjson.loads(details) if details else body
 
 
 def positions_since(row: Row, variant: str) -> datetime | None:
@@ -230,7 +240,7 @@ def proof(instance: Any, pictures: Iterable[Row]) -> Json:
 
 def place_of_location(location: Any) -> Json | None:
     """Return the JSON of a stored place."""
-    return None if location is None else {column: getattr(location, column) for column in _PLACE}
+    return None if location is None else _place({column: getattr(location, column) for column in PLACE_COLUMNS})
 
 
 def summary(snapshot_json: Json) -> Json:

@@ -60,6 +60,7 @@ def driver(organization: Organization, name: str = "Dana Driver", phone: str = "
 def location(locode: str, name: str, country: str, latitude: float, longitude: float) -> Location:
     """Store a UN/LOCODE place unless it is there."""
     stored, _ = Location.objects.get_or_create(
+        organization=None,
         locode=locode,
         defaults={"name": name, "country": country, "latitude": latitude, "longitude": longitude},
     )

@@ -73,8 +73,8 @@ def _shared_context(source: DocumentShipment) -> Context:
     return {
         "organisation": source.organization_name,
         "reference": shipment["reference"],
-        "origin": shipment["origin"],
-        "destination": shipment["destination"],
+        "origin": shipment["origin"] | {"address": _address(shipment["origin"])},
+        "destination": shipment["destination"] | {"address": _address(shipment["destination"])},
         "customer": (shipment["customer"] or {}).get("name", ""),
         "driver": (shipment["driver"] or {}).get("name", ""),
         "pieces": _number(shipment["pieces"]),
@@ -85,6 +85,12 @@ def _shared_context(source: DocumentShipment) -> Context:
         # No time of drawing: the same content must give the same file.
         "foot": f"{shipment['reference']} · state {shipment['seq']} of {_instant(shipment['updatedAt'])}",
     }
+
+
+def _address(place: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a place between its name and its country."""
+    town = " ".join(place[part] for part in ("postcode", "city", "state") if part in place)
+    return [line for line in (place.get("facility"), place.get("street"), town) if line]
 
 
 def sscc(shipment_id: uuid.UUID) -> str:

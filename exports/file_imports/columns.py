@@ -83,7 +83,8 @@ def _place(text: str) -> str | Place:
             return code
         raise InvalidValue("Give a UN/LOCODE such as NLRTM, or a name with its code or country: Depot 7 (NL).")
     code = locodes.normalize(match["code"])
-    return code if len(code) > 2 else Place(name=names.normalize(match["name"]), country=code)
+    locode = code if len(code) > 2 else None
+    return Place(name=names.normalize(match["name"]), country=code[:2], locode=locode)
 
 
 def _instant(text: str) -> datetime:

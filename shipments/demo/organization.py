@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from shipments import representation
 from shipments.demo import lane_network, names
 from shipments.models import Customer, Driver, DriverPosition, Location, Position
 
@@ -119,10 +120,7 @@ def position_history(organization: DemoOrganization, latest: list[DriverPosition
 
 def place_columns(place: Location, prefix: str) -> dict[str, Any]:
     """Return the columns of a place that `representation` needs in a row."""
-    return {
-        f"{prefix}__{column}": getattr(place, column)
-        for column in ("locode", "name", "country", "latitude", "longitude")
-    }
+    return {f"{prefix}__{column}": getattr(place, column) for column in representation.PLACE_COLUMNS}
 
 
 def _run(organization: DemoOrganization, lane: lane_network.Lane, status: str) -> Run:

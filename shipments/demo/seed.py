@@ -126,7 +126,11 @@ def _places() -> dict[str, Location]:
         ],
         ignore_conflicts=True,
     )  # fmt: skip
-    return {place.locode: place for place in Location.objects.filter(locode__in=codes) if place.locode}
+    return {
+        place.locode: place
+        for place in Location.objects.filter(organization=None, locode__in=codes)
+        if place.locode
+    }
 
 
 @cache

@@ -13,6 +13,7 @@ from shipments.services.fleet.position_batches import BatchResult, record_positi
 from shipments.services.fleet.positions import PositionResult, record_position, require_reporter
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
 from shipments.services.shipments.commands import NotADraft, advance, amend, discard
+from shipments.services.shipments.doubtful_values import warnings_of
 from shipments.services.shipments.flags import clear_flag, open_flag
 from shipments.services.shipments.histories import HistoryCache
 from shipments.services.shipments.observations import CheckpointNotFound, observe
@@ -63,4 +64,5 @@ __all__ = [
     "resolve_place",
     "void_checkpoint",
     "void_event",
+    "warnings_of",
 ]

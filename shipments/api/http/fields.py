@@ -12,17 +12,31 @@ from shipments.parsing import values
 from shipments.parsing.values import InvalidValue
 from shipments.services.shipments.places import Place
 
+# The details of a place, with their greatest length.
+_PLACE_DETAILS: Final = {"facility": 120, "street": 120, "city": 80, "state": 40, "postcode": 16}
+_PLACE_FIELDS: Final = {"locode", "name", "country", "latitude", "longitude", *_PLACE_DETAILS}
 _PLACE_SCHEMA: Final[dict[str, Any]] = {
     "oneOf": [
         {"type": "string", "pattern": "^[A-Za-z]{2} ?[A-Za-z0-9]{3}$", "examples": ["NLRTM"]},
         {
             "type": "object",
             "properties": {
-                "locode": {"type": ["string", "null"], "description": "If given, the rest is ignored."},
-                "name": {"type": "string", "minLength": 1, "maxLength": 120},
-                "country": {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."},
+                "locode": {
+                    "type": ["string", "null"],
+                    "description": "What stands beside it is kept; alone it must be in the UN/LOCODE list.",
+                },
+                "name": {"type": ["string", "null"], "minLength": 1, "maxLength": 120},
+                "country": {
+                    "type": ["string", "null"],
+                    "pattern": "^[A-Z]{2}$",
+                    "description": "ISO 3166-1 alpha-2; may be left out beside a code.",
+                },
                 "latitude": {"type": ["number", "null"], "minimum": -90, "maximum": 90},
                 "longitude": {"type": ["number", "null"], "minimum": -180, "maximum": 180},
+                **{
+                    name: {"type": ["string", "null"], "maxLength": length}
+                    for name, length in _PLACE_DETAILS.items()
+                },
             },
             "additionalProperties": False,
         },
@@ -191,39 +205,59 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
     default_error_messages = {
         "invalid": "Give a UN/LOCODE such as NLRTM, or a place with name and country.",
         "unknown_place": "There is no UN/LOCODE {code}.",
-        "unknown_field": "A place has locode, name, country, latitude and longitude; not {name}.",
+        "unknown_field": "A place has locode, name, country, latitude, longitude, facility, street, city, state and"
+        " postcode; not {name}.",
         "name": "A place needs a name of 1 to 120 characters.",
         "country": "A place needs its country as two capital letters (ISO 3166-1).",
+        "detail": "{name} must be a text of at most {length} characters.",
         "degrees": "Latitude (-90 to 90) and longitude (-180 to 180) are numbers, both or none.",
     }
 
     def to_internal_value(self, data: Any) -> str | Place:
         """Return the UN/LOCODE of a known place, else the place as described."""
-        if isinstance(data, dict) and isinstance(data.get("locode"), str):
-            data = data["locode"]
         if isinstance(data, str):
-            return self._locode(data)
+            return self._listed(self._locode(data))
         if not isinstance(data, dict):
             self.fail("invalid")
-        if unknown := set(data) - {"locode", "name", "country", "latitude", "longitude"}:
+        if unknown := set(data) - _PLACE_FIELDS:
             self.fail("unknown_field", name=ascii(min(unknown)[:40]))
-        name, country = data.get("name"), data.get("country")
+        given = {name: value for name, value in data.items() if value is not None}
+        code = self._locode(given.pop("locode")) if "locode" in given else None
+        if code and not given:
+            return self._listed(code)
+        entry = locodes.find(code) if code else None
+        return self._described(given | {"name": given.get("name", entry.name if entry else None)}, code)
+
+    def _described(self, given: dict[str, Any], code: str | None) -> Place:
+        name, country = given["name"], given.get("country", code[:2] if code else None)
         name = names.normalize(name) if isinstance(name, str) else ""
         if not 1 <= len(name) <= 120:
             self.fail("name")
         if not isinstance(country, str) or not re.fullmatch("[A-Z]{2}", country):
             self.fail("country")
-        latitude = self._degrees(data.get("latitude"), 90)
-        longitude = self._degrees(data.get("longitude"), 180)
+        latitude = self._degrees(given.get("latitude"), 90)
+        longitude = self._degrees(given.get("longitude"), 180)
         if (latitude is None) != (longitude is None):
             self.fail("degrees")
-        return Place(name=name, country=country, latitude=latitude, longitude=longitude)
+        details = tuple((detail, text) for detail in _PLACE_DETAILS if (text := self._detail(detail, given)))
+        return Place(name, country, latitude, longitude, code, details)
 
-    def _locode(self, text: str) -> str:
+    def _detail(self, name: str, given: dict[str, Any]) -> str:
+        text = given.get(name, "")
+        stored = names.normalize(text) if isinstance(text, str) else None
+        if stored is None or len(stored) > _PLACE_DETAILS[name]:
+            self.fail("detail", name=name, length=_PLACE_DETAILS[name])
+        return stored
+
+    def _locode(self, text: Any) -> str:
+        if not isinstance(text, str):
+            self.fail("invalid")
         try:
-            code = values.locode(text)
+            return values.locode(text)
         except InvalidValue:
             self.fail("invalid")
+
+    def _listed(self, code: str) -> str:
         if locodes.find(code) is None:
             self.fail("unknown_place", code=code)
         return code

@@ -66,6 +66,11 @@ class Place(ResponseSchema):
     country = serializers.CharField()
     latitude = serializers.FloatField(allow_null=True)
     longitude = serializers.FloatField(allow_null=True)
+    facility = serializers.CharField(required=False)
+    street = serializers.CharField(required=False)
+    city = serializers.CharField(required=False)
+    state = serializers.CharField(required=False)
+    postcode = serializers.CharField(required=False)
 
 
 class Position(ResponseSchema):

@@ -1,12 +1,12 @@
 """Bulk changes: book, amend, advance and observe many shipments in one request, each item on its own."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from itertools import groupby
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers as fields
@@ -107,6 +107,7 @@ class _ItemResult:
     reference: str | None
     problem: Mapping[str, Any] | None = None
     checkpoint: Checkpoint | None = None
+    warnings: Sequence[Mapping[str, str]] = ()
 
     def as_json(self, shipments_json: Mapping[str, Any]) -> dict[str, Any]:
         if self.problem or self.reference is None:
@@ -115,7 +116,7 @@ class _ItemResult:
         result = {"status": self.status, "reference": shipment["reference"], "shipment": shipment}
         if self.checkpoint is not None:
             result["checkpoint"] = representation.checkpoint(self.checkpoint)
-        return result
+        return result | {"warnings": self.warnings} if self.warnings else result
 
 
 def _update(batch: _Batch, reference: str, version: Version | None, changes: Mapping[str, Any]) -> _ItemResult:
@@ -166,16 +167,18 @@ def _is_creation(item: Any) -> bool:
 def _book_items(batch: _Batch, items: list[Any]) -> list[_ItemResult]:
     """Book consecutive items in one call; the error of an item is its result."""
     parsed = [_attempt(partial(_values, _CREATION, item, batch.place), item) for item in items]
-    bookings = [each for each in parsed if not isinstance(each, _ItemResult)]
+    bookings = [each.arguments for each in parsed if not isinstance(each, _ItemResult)]
     booked = iter(services.book_all(by=batch.by, now=batch.now, bookings=bookings))
     return [
-        each if isinstance(each, _ItemResult) else _booking_result(next(booked), item)
+        each if isinstance(each, _ItemResult) else _booking_result(next(booked), item, each.warnings)
         for each, item in zip(parsed, items, strict=True)
     ]
 
 
-def _booking_result(outcome: Shipment | Exception, item: Any) -> _ItemResult:
-    return _ItemResult(201, outcome.reference) if isinstance(outcome, Shipment) else _refused(outcome, item)
+def _booking_result(outcome: Shipment | Exception, item: Any, warnings: Sequence[Mapping[str, str]]) -> _ItemResult:
+    if isinstance(outcome, Shipment):
+        return _ItemResult(201, outcome.reference, warnings=warnings)
+    return _refused(outcome, item)
 
 
 def _attempt(attempt: Callable[[], Result], item: Any) -> Result | _ItemResult:
@@ -203,17 +206,27 @@ def _apply_item(batch: _Batch, item: Any) -> _ItemResult:
         message = f"Give an object whose op is one of create, {', '.join(_OPERATIONS)}."
         raise InvalidFields([field_error("op", "invalid", message)])
     serializer, service = _OPERATIONS[op]
-    arguments = _values(serializer, item, batch.place)
-    return service(batch, arguments.pop("reference"), arguments.pop("expected_version", None), arguments)
+    parsed = _values(serializer, item, batch.place)
+    arguments = dict(parsed.arguments)
+    result = service(batch, arguments.pop("reference"), arguments.pop("expected_version", None), arguments)
+    return replace(result, warnings=parsed.warnings)
 
 
-def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> dict[str, Any]:
+class _Parsed(NamedTuple):
+    """The arguments of an item, its places resolved, and what is doubtful about them."""
+
+    arguments: dict[str, Any]
+    warnings: list[dict[str, str]]
+
+
+def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> _Parsed:
     validated: dict[str, Any] = serializer.run_validation(item)
-    return {
+    arguments = {
         name: place(value) if value and name in _PLACE_FIELDS else value
         for name, value in validated.items()
         if name != "op"
     }
+    return _Parsed(arguments, services.warnings_of(validated))
 
 
 def _reference_of(item: Any) -> str | None:

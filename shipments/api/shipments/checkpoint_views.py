@@ -100,12 +100,13 @@ class CheckpointsView(APIView):
         arguments, report = shipment_command(
             request, reference, permission="checkpoints:write", body=CheckpointReport
         )
-        supersedes = report.pop("supersedes", None)
+        supersedes, warnings = report.pop("supersedes", None), services.warnings_of(report)
         checkpoint, is_new = services.observe(**arguments, observation=Observation(**report), supersedes=supersedes)
         shipment = shipment_response(arguments["by"], reference)
         location = reverse("shipment-checkpoint", args=[reference, checkpoint.pk])
+        body = representation.checkpoint(checkpoint) | {"shipment": _summary(shipment.content)}
         return Response(
-            representation.checkpoint(checkpoint) | {"shipment": _summary(shipment.content)},
+            body | {"warnings": warnings} if warnings else body,
             status=201 if is_new else 200,
             headers={"Location": location, "ETag": shipment["ETag"]},
         )

@@ -43,6 +43,14 @@ class ReferenceValues(serializers.DictField):
     """References by name; a name may have several values."""
 
 
+class ValueWarning(ResponseSchema):
+    """A value that was taken, and is hardly right."""
+
+    field = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
 class Shipment(ResponseSchema):
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -75,6 +83,12 @@ class Shipment(ResponseSchema):
     )
     createdAt = serializers.DateTimeField()
     updatedAt = serializers.DateTimeField()
+
+
+class WrittenShipment(Shipment):
+    """A shipment after a write, with what is doubtful about the values that it was given."""
+
+    warnings = ValueWarning(many=True, required=False, help_text="About the values of the write.")
 
 
 class ShipmentPage(PageSchema):
@@ -127,6 +141,7 @@ class BulkResult(ResponseSchema):
     reference = serializers.CharField(allow_null=True)
     shipment = Shipment(required=False, help_text="As it is after all items.")
     checkpoint = Checkpoint(required=False, help_text="Of an observation.")
+    warnings = ValueWarning(many=True, required=False, help_text="About the values of the item.")
     problem = ItemProblem(required=False)
 
 
@@ -180,6 +195,7 @@ class StoredCheckpoint(Checkpoint):
     """An observation as it was stored, and the shipment as it is now."""
 
     shipment = ShipmentSummary()
+    warnings = ValueWarning(many=True, required=False, help_text="About the values of the report.")
 
 
 class ProofPicture(ResponseSchema):

@@ -1,10 +1,11 @@
 """Shipments: list, book, show, amend, discard, advance."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+import orjson
 from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -70,17 +71,18 @@ class ShipmentsView(APIView):
         operation_id="bookShipment",
         request=serializers.ShipmentBooking,
         parameters=[ETAG, LOCATION, *IDEMPOTENCY_PARAMETERS],
-        responses={201: schemas.Shipment, **problem_responses(409, body=True, keyed=True)},
+        responses={201: schemas.WrittenShipment, **problem_responses(409, body=True, keyed=True)},
     )
     @idempotent_write
     def post(self, request: Request) -> HttpResponse:
         """Book a shipment: as a draft, or with `"status": "booked"`."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        shipment = services.book(
-            by=subject, now=clock.now(), **validated_body(serializers.ShipmentBooking, request)
+        booking = validated_body(serializers.ShipmentBooking, request)
+        shipment = services.book(by=subject, now=clock.now(), **booking)
+        response = shipment_response(
+            subject, shipment.reference, status=201, warnings=services.warnings_of(booking)
         )
-        response = shipment_response(subject, shipment.reference, status=201)
         response["Location"] = reverse("shipment", args=[shipment.reference])
         return response
 
@@ -111,7 +113,7 @@ class ShipmentView(APIView):
         operation_id="amendShipment",
         request=serializers.ShipmentAmendment,
         parameters=[REFERENCE, if_match(required=True), ETAG, *IDEMPOTENCY_PARAMETERS],
-        responses={200: schemas.Shipment, **problem_responses(404, 412, 428, body=True, keyed=True)},
+        responses={200: schemas.WrittenShipment, **problem_responses(404, 412, 428, body=True, keyed=True)},
     )
     @idempotent_write
     def patch(self, request: Request, reference: str) -> HttpResponse:
@@ -124,7 +126,7 @@ class ShipmentView(APIView):
             version_required=True,
         )
         services.amend(**arguments, changes=changes)
-        return shipment_response(arguments["by"], reference)
+        return shipment_response(arguments["by"], reference, warnings=services.warnings_of(changes))
 
     @extend_schema(
         operation_id="discardShipment",
@@ -148,7 +150,7 @@ class TransitionsView(APIView):
         request=serializers.Transition,
         parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
         responses={
-            200: schemas.Shipment,
+            200: schemas.WrittenShipment,
             **problem_responses(404, 409, 412, body=True, keyed=True, conflict=openapi_schemas.TransitionProblem),
         },
     )
@@ -159,20 +161,30 @@ class TransitionsView(APIView):
             request, reference, permission="checkpoints:write", body=serializers.Transition
         )
         services.advance(**arguments, **transition)
-        return shipment_response(arguments["by"], reference)
+        return shipment_response(arguments["by"], reference, warnings=services.warnings_of(transition))
 
 
 def shipment_response(
-    subject: Subject, reference: str, *, status: int = 200, client_has: Callable[[str], bool] = lambda _: False
+    subject: Subject,
+    reference: str,
+    *,
+    status: int = 200,
+    client_has: Callable[[str], bool] = lambda _: False,
+    warnings: Sequence[Mapping[str, str]] = (),
 ) -> HttpResponse:
     """Return the shipment as the subject sees it; 304 where `client_has` holds for the current ETag.
+
+    `warnings` are about the values of the write that this answers.
 
     Raises ShipmentNotFound.
     """
     prepared_body = prepared.get_shipment(subject, subject.variant, reference, client_has=client_has)
     if prepared_body is None:
         raise services.ShipmentNotFound(reference)
-    return conditional.json_response(prepared_body.body, prepared_body.etag, status=status)
+    body = prepared_body.body
+    if body is not None and warnings:
+        body = body[:-1] + b',"warnings":' + orjson.dumps(warnings) + b"}"
+    return conditional.json_response(body, prepared_body.etag, status=status)
 
 
 def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from shipments.domain import lifecycle, other_references
 from shipments.domain.identifiers import is_valid_reference
 from shipments.models import Shipment
 from shipments.services import write
-from shipments.services.shipments import commands, stored_values
+from shipments.services.shipments import commands, doubtful_values, stored_values
 from shipments.services.shipments.bookings import DuplicateReference, book_all
 from shipments.services.shipments.reference_resolver import ReferenceResolver
 from shipments.services.validation import InvalidArgument
@@ -107,6 +107,7 @@ def _process_row(
 ) -> RowResult:
     """Check a row, amend the shipment that it differs from, or append it to `new_bookings`."""
     result = RowResult(row.row, row.reference, errors=list(row.errors), warnings=list(row.warnings))
+    result.warnings += doubtful_values.warnings_of(row.values)
     result.errors += [
         each for each in row.suspicions if not stored_values.is_stored(each["field"], row.values, shipment)
     ]

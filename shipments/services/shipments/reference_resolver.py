@@ -32,12 +32,13 @@ class ReferenceResolver:
         codes = {
             each[end] for each in values for end in ("origin", "destination") if isinstance(each.get(end), str)
         }
+        shared = Location.objects.filter(organization=None, locode__in=codes)
         return cls(
             by=by,
             dry_run=dry_run,
             customers=_ids_by_key(Customer, values, "customerId", "customer", by),
             drivers=_ids_by_key(Driver, values, "driverId", "driverName", by),
-            places={place.locode: place for place in Location.objects.filter(locode__in=codes) if place.locode},
+            places={place.locode: place for place in shared if place.locode},
         )
 
     def customer(self, values: Mapping[str, Any]) -> uuid.UUID | None:
@@ -57,10 +58,10 @@ class ReferenceResolver:
         return self.places[place_given]
 
     def _place(self, place_given: str | Place) -> Location:
-        if isinstance(place_given, Place):
+        if isinstance(place_given, Place) and not place_given.is_listed:
             own = Location.objects.filter(
                 organization_id=self.by.organization_id,
-                locode=None,
+                locode=place_given.locode,
                 country=place_given.country,
             ).filter(Exact(NameKey(F("name")), NameKey(Value(place_given.name))))
             # A place of the organisation may have coordinates, which no file holds.

@@ -64,7 +64,7 @@ def is_place(current: Location, given: str | Place) -> bool:
     if isinstance(given, str):
         return current.locode == given
     is_same_name = names.comparison_key(current.name) == names.comparison_key(given.name)
-    return current.locode is None and is_same_name and current.country == given.country
+    return current.locode == given.locode and is_same_name and current.country == given.country
 
 
 def is_named(party: Customer | Driver | None, name: str | None) -> bool:

@@ -88,6 +88,7 @@ PUBLIC: Final = frozenset(
         "Checkpoint.code_system", "Checkpoint.state", "Checkpoint.note", "Checkpoint.source",
         "Checkpoint.source_event_id",
         "ShipmentEvent.status", "ShipmentEvent.actor_role", "Location.locode", "Location.country",
+        "Location.details",
         "ProofOfDelivery.actor_role", "ProofPicture.media_type", "ProofPicture.sha256",
         "ProofPicture.content", "Run.report", "Run.format", "Export.report", "Export.format", "Export.sha256",
         "Import.kind", "Import.decimal_marks", "ImportedRow.outcome", "ImportedRow.changed",

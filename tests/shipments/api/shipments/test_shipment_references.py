@@ -103,3 +103,16 @@ def test_a_reference_that_very_many_shipments_have_is_found_on_the_list(
         factories.booked_shipment(dispatcher, reference=f"N-{number}", references={"po": ["4711"]})
 
     assert found(api, reference__po="4711") == ["N-0", "N-1", "N-2"]
+
+
+def test_a_wrong_check_digit_is_a_warning_at_every_write(api: Api, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher, reference="A-1")
+    change = {"references": {"container": ["CSQU3054383", "CSQU3054384"], "imo": "9074729"}}
+
+    patched = api.patch("/api/shipments/A-1", change, if_match="*").json()
+    bulk = api.post("/api/shipments/bulk", {"items": [{"op": "update", "reference": "A-1", **change}]}).json()
+
+    for warnings in (patched["warnings"], bulk["results"][0]["warnings"]):
+        assert [(each["field"], each["code"]) for each in warnings] == [("references.container", "check_digit")]
+    assert patched["references"] == change["references"]
+    assert "warnings" not in api.get("/api/shipments/A-1").json()

@@ -192,13 +192,13 @@ def test_a_hidden_shipment_is_the_same_404_as_a_missing_one(
 
     def problem(file: File) -> Any:
         body = orjson.loads(file.body)
-        return file.status, {name: body[name] for name in ("title", "detail")}
+        return file.status, {name: body[name] for name in ("code", "detail")}
 
     answers = [problem(document(factories.member(organization, role), kind)) for role in ("driver", "customer")]
     answers.append(problem(document(rival, kind)))
     answers += [problem(document(rival, kind, name)) for name in ("NOBODYS", "a%00b", "%F0%9F%9A%9A")]
 
-    assert answers == [(404, {"title": "Not Found", "detail": "There is no such shipment."})] * 6
+    assert answers == [(404, {"code": "not_found", "detail": "There is no such shipment."})] * 6
     assert document(None, kind).status == 401
 
 

@@ -37,7 +37,7 @@ def export_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def world(committed: None, settings: Any, export_directory: Path) -> World:
     settings.EXPORT_DIR = export_directory
-    HealthApplication(None, dependencies=[], version="0.1.0", environment="test")  # type: ignore[arg-type]
+    HealthApplication(None, dependencies=[], version="0.1.0", environment="test")  # type: ignore[arg-type]  # no request goes through it
     return World()
 
 

@@ -16,7 +16,7 @@ from shipments.api.http.renderers import encode
 from shipments.api.http.requests import require_reader
 from shipments.api.lists import parameters
 from shipments.api.openapi.documentation import problem_responses
-from shipments.api.shipments.event_views import EVENT_PARAMETERS, unrecovered_reason
+from shipments.api.shipments.event_views import EVENT_PARAMETERS, unrecovered_reason, waits_ahead
 from shipments.auth.subjects import Subject
 from shipments.models import EventType, Role
 from shipments.parsing import values
@@ -68,7 +68,8 @@ class FeedView(APIView):
         query = _feed_query(subject, parsed)
         page = feed.read_page(query, after, limit=limit)
         epoch = epochs.read()  # after the entries: they are of this history, or the client's epoch is another one
-        if reason := unrecovered_reason(parsed.get("epoch", epoch), epoch, after=after, head=page.head):
+        reason = unrecovered_reason(parsed.get("epoch", epoch), epoch, after=after, head=page.head)
+        if reason and not waits_ahead(parsed, reason):
             return Response(_unrecovered(epoch, page.head, reason))
         if page.entries or page.read_to < page.head or not parsed.get("wait"):
             return Response(_feed_response(epoch, page))
@@ -107,7 +108,10 @@ async def _wait_for_entries(
     reason = None
     while not page.entries and reason is None:
         head_after = await long_poll.wait_for_head(
-            query.subject.organization_id, epoch=epoch, after=page.read_to, seconds=deadline.remaining()
+            query.subject.organization_id,
+            epoch=epoch,
+            after=min(page.read_to, page.head),
+            seconds=deadline.remaining(),
         )
         if head_after is None:
             break
@@ -120,4 +124,6 @@ async def _wait_for_entries(
         if current_epoch == epoch:
             current_epoch = await async_reads.current_epoch()
         reason, epoch = unrecovered_reason(epoch, current_epoch, after=position, head=head), current_epoch
+    if reason is None and page.read_to > page.head:
+        reason = "ahead"
     yield encode(_unrecovered(epoch, page.head, reason) if reason else _feed_response(epoch, page))

@@ -60,7 +60,7 @@ class EventsView(APIView):
 
         `recovered: false`: read the shipment itself and go on from its `seq`. `reason` is `epoch` where the numbers
         are of another history, `ahead` where `after` is beyond the newest event, `forbidden` where the caller lost
-        its access while it waited.
+        its access while it waited. Who is ahead, names no epoch and waits is told so after the wait.
         """
         subject = require_follower(request)
         query = parse_parameters(request.GET, EVENT_PARAMETERS)
@@ -71,13 +71,14 @@ class EventsView(APIView):
         shipment_id, seq = head
         events = selectors.fetch_events(shipment_id, after, limit=limit, variant=subject.variant)
         epoch = epochs.read()  # after the rows: they are of this history, or the client's epoch is another one
-        if reason := unrecovered_reason(query.get("epoch", epoch), epoch, after=after, head=seq):
+        reason = unrecovered_reason(query.get("epoch", epoch), epoch, after=after, head=seq)
+        if reason and not waits_ahead(query, reason):
             return Response(_unrecovered(epoch, seq, reason))
         if events or not query.get("wait"):
             return Response(_log_response(epoch, seq, events))
         long_poll.release_connection()
         body = _wait_for_events(
-            subject, reference, shipment_id, epoch=epoch, after=after, limit=limit, seconds=query["wait"]
+            subject, reference, shipment_id, epoch=epoch, after=after, seq=seq, limit=limit, seconds=query["wait"]
         )
         return StreamingHttpResponse(body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
@@ -94,18 +95,31 @@ def unrecovered_reason(client_epoch: str, epoch: str, *, after: int, head: int) 
     return "ahead" if after > head else None
 
 
+def waits_ahead(parsed: Mapping[str, Any], reason: str) -> bool:
+    """Return whether a caller waits that is ahead and names no epoch: told at once, it would ask again at once."""
+    return reason == "ahead" and bool(parsed.get("wait")) and "epoch" not in parsed
+
+
 def _unrecovered(epoch: str, seq: int, reason: str) -> dict[str, Any]:
     return {"epoch": epoch, "seq": seq, "recovered": False, "reason": reason, "events": []}
 
 
 async def _wait_for_events(
-    subject: Subject, reference: str, shipment_id: uuid.UUID, *, epoch: str, after: int, limit: int, seconds: int
+    subject: Subject,
+    reference: str,
+    shipment_id: uuid.UUID,
+    *,
+    epoch: str,
+    after: int,
+    seq: int,
+    limit: int,
+    seconds: int,
 ) -> AsyncIterator[bytes]:
     """Yield the whole response, as soon as there is a new event or the time is up."""
     long_poll.release_sync_thread()
-    head_after = await long_poll.wait_for_head(shipment_id, epoch=epoch, after=after, seconds=seconds)
+    head_after = await long_poll.wait_for_head(shipment_id, epoch=epoch, after=min(after, seq), seconds=seconds)
     if head_after is None:
-        body = _log_response(epoch, after, [])
+        body = _unrecovered(epoch, seq, "ahead") if after > seq else _log_response(epoch, after, [])
     else:
         current_epoch, head = head_after
         body = await _news(

@@ -55,7 +55,6 @@ def test_a_feed_entry_is_the_shipments_event_with_its_position(api: Api, dispatc
         ({"after": 1, "epoch": "7711.00000001"}, "epoch"),
         ({"epoch": "x", "wait": 25}, "epoch"),
         ({"after": 3}, "ahead"),
-        ({"after": 3, "wait": 25}, "ahead"),
         ({"after": 3, "epoch": "x"}, "epoch"),
         ({"after": 3, "type": "voided"}, "ahead"),
     ],

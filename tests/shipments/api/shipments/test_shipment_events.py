@@ -65,7 +65,6 @@ def test_only_events_after_the_given_seq_are_listed(api: Api, path: str) -> None
         ({"after": 2, "epoch": "another.00000001"}, "epoch"),
         ({"after": 5, "epoch": "another.00000001"}, "epoch"),
         ({"after": 5}, "ahead"),
-        ({"after": 5, "wait": 25}, "ahead"),
     ],
 )
 def test_another_epoch_or_a_later_seq_is_not_recovered(
@@ -307,6 +306,21 @@ async def test_a_filtered_long_poll_that_finds_nothing_moves_on(feed_poll_client
 
     assert (body["events"], body["seq"], body["nextAfter"], body["recovered"]) == ([], 3, 3, True)
     assert seconds > 2.5
+
+
+@pytest.mark.parametrize("path", [None, "/api/events"])
+async def test_who_is_ahead_and_names_no_epoch_is_told_when_the_time_is_up(
+    feed_poll_client: FeedPollClient, path: str | None
+) -> None:
+    feed_poll_client.reference = feed_poll_client.mine
+
+    body, seconds = await feed_poll_client.get("after=99&wait=1", path)
+    at_once, _ = await feed_poll_client.get(f"after=99&wait=25&epoch={body['epoch']}", path)
+
+    for answer in (body, at_once):
+        assert (answer["recovered"], answer["reason"], answer["events"]) == (False, "ahead", [])
+    assert body["seq"] == (2 if path else 1)
+    assert 0.9 < seconds < 5
 
 
 @pytest.mark.parametrize("path", [None, "/api/events"])

@@ -53,11 +53,8 @@ def observe(
     # Only the void of a checkpoint that is named writes before the last refusal.
     savepoint = supersedes is not None
     with write.locked_shipment(reference, by=by, with_related=True, savepoint=savepoint) as shipment:
-        place = (
-            resolve_place(observation.location, organization_id=by.organization_id)
-            if observation.location
-            else None
-        )
+        location = observation.location
+        place = resolve_place(location, organization_id=by.organization_id) if location else None
         history = (histories or HistoryCache()).of(shipment)
         earlier = source_events.find_earlier(history, observation, place, supersedes=supersedes)
         if earlier.repeated is not None:
@@ -82,13 +79,26 @@ def observe(
             source=observation.source,
             source_event_id=observation.source_event_id,
         )
-        before = write.snapshot(shipment)
-        checkpoint.outcome = _apply(shipment, history, checkpoint, meaning)
-        with writes.batched_writes():
-            _commit_checkpoint(shipment, history, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
-            writes.insert(checkpoint)
-        history.checkpoints.append(checkpoint)
+        _store(shipment, history, checkpoint, meaning, by=by, now=now)
     return checkpoint, True
+
+
+def _store(
+    shipment: Shipment,
+    history: History,
+    checkpoint: Checkpoint,
+    meaning: status_codes.Meaning | None,
+    *,
+    by: Subject,
+    now: datetime,
+) -> None:
+    """Apply the new checkpoint to the locked shipment, and write both in one statement."""
+    before = write.snapshot(shipment)
+    checkpoint.outcome = _apply(shipment, history, checkpoint, meaning)
+    with writes.batched_writes():
+        _commit_checkpoint(shipment, history, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
+        writes.insert(checkpoint)
+    history.checkpoints.append(checkpoint)
 
 
 def void_on(

@@ -65,22 +65,32 @@ def observe(
         corrected = {earlier.corrected.pk} if earlier.corrected else set()
         for wrong in corrected | ({supersedes} if supersedes else set()):
             void_on(shipment, history, wrong, by=by, now=now, reason=f"superseded by {observation.source}")
-        checkpoint = Checkpoint(
-            shipment=shipment,
-            seq=shipment.seq + 1,
-            classifier=observation.classifier,
-            state=_state_of(meaning, shipment, place, observation, now),
-            code=observation.code,
-            code_system=observation.code_system,
-            occurred_at=observation.occurred_at,
-            recorded_at=now,
-            location=place,
-            note=observation.note,
-            source=observation.source,
-            source_event_id=observation.source_event_id,
-        )
+        checkpoint = _new_checkpoint(shipment, observation, meaning, place, now)
         _store(shipment, history, checkpoint, meaning, by=by, now=now)
     return checkpoint, True
+
+
+def _new_checkpoint(
+    shipment: Shipment,
+    observation: Observation,
+    meaning: status_codes.Meaning | None,
+    place: Location | None,
+    now: datetime,
+) -> Checkpoint:
+    return Checkpoint(
+        shipment=shipment,
+        seq=shipment.seq + 1,
+        classifier=observation.classifier,
+        state=_state_of(meaning, shipment, place, observation, now),
+        code=observation.code,
+        code_system=observation.code_system,
+        occurred_at=observation.occurred_at,
+        recorded_at=now,
+        location=place,
+        note=observation.note,
+        source=observation.source,
+        source_event_id=observation.source_event_id,
+    )
 
 
 def _store(

@@ -11,17 +11,17 @@ from shipments.services.fleet.drivers import DriverNotFound
 from shipments.services.fleet.plausibility import Fix, Implausible
 from shipments.services.fleet.position_batches import BatchResult, record_positions
 from shipments.services.fleet.positions import PositionResult, record_position, require_reporter
+from shipments.services.observations.histories import HistoryCache
+from shipments.services.observations.recording import CheckpointNotFound, observe
+from shipments.services.observations.source_events import Observation, SourceEventConflict
+from shipments.services.observations.voiding import EventNotFound, NotVoidable, void_checkpoint, void_event
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
 from shipments.services.shipments.commands import NotADraft, advance, amend, discard
 from shipments.services.shipments.doubtful_values import warnings_of
 from shipments.services.shipments.flags import clear_flag, open_flag
-from shipments.services.shipments.histories import HistoryCache
-from shipments.services.shipments.observations import CheckpointNotFound, observe
 from shipments.services.shipments.places import UnknownPlace, resolve_place
 from shipments.services.shipments.proofs import record_proof_of_delivery
-from shipments.services.shipments.source_events import Observation, SourceEventConflict
 from shipments.services.shipments.tracking_links import LinkNotFound
-from shipments.services.shipments.voiding import EventNotFound, NotVoidable, void_checkpoint, void_event
 from shipments.services.validation import InvalidArgument
 from shipments.services.write import ShipmentNotFound, StaleWrite
 

@@ -111,7 +111,8 @@ def check_version(shipment: Shipment, expected_version: Version | None) -> None:
 
 
 # The caller holds the row lock: `shipment` comes from `locked_shipment`, and its block is still open.
-# Called by services/shipments/{commands,flags,automatic_flags,observations,proofs,voiding}.py and by nothing else.
+# Called by services/shipments/{commands,flags,automatic_flags,proofs}.py, by services/observations/recording.py and
+# voiding.py, and by nothing else.
 # Covered by tests/shipments/services/: test_write.py (one statement; seq, event, audit), test_transactions.py (all
 # or nothing), shipments/test_concurrent_commands.py (no gap in seq). tests/architecture/test_write_path.py holds
 # that nothing else saves a shipment.

@@ -52,8 +52,7 @@ def advance(
         refuse_future("occurredAt", occurred_at, now=now, reason="The time lies in the future")
     # It refuses before it writes, so the caller's transaction needs no savepoint.
     with write.locked_shipment(reference, by=by, expected_version=expected_version, savepoint=False) as shipment:
-        before = shipment.status
-        if to == before:
+        if to == (before := shipment.status):
             return shipment
         if occurred_at:
             refuse_no_time("occurredAt", occurred_at, booked_at=shipment.created_at)

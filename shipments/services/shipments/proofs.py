@@ -47,11 +47,7 @@ def record_proof_of_delivery(
             actor_id=by.user_id,
             supersedes=ProofOfDelivery.objects.filter(shipment=shipment).order_by("-seq").first(),
         )
-        proof.save(force_insert=True)
-        picture_rows = [
-            ProofPicture(proof=proof, kind=kind, **asdict(picture)) for kind, picture in pictures.items()
-        ]
-        ProofPicture.objects.bulk_create(picture_rows)
+        _insert(proof, pictures)
         proof_json = represent(proof)
         write.commit_change(
             shipment,
@@ -65,6 +61,13 @@ def record_proof_of_delivery(
             proof={name: proof_json[name] for name in ("id", "signedAt", "supersedes")},
         )
     return proof
+
+
+def _insert(proof: ProofOfDelivery, pictures: Mapping[str, Picture]) -> None:
+    proof.save(force_insert=True)
+    ProofPicture.objects.bulk_create(
+        ProofPicture(proof=proof, kind=kind, **asdict(picture)) for kind, picture in pictures.items()
+    )
 
 
 def represent(proof: ProofOfDelivery) -> representation.Json:

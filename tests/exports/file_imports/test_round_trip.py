@@ -32,7 +32,7 @@ CHARACTER: Final = st.characters(codec="utf-8", exclude_characters="\0\ufffe\uff
 TEXTS: Final = st.lists(st.sampled_from(FRAGMENTS) | CHARACTER, max_size=12).map("".join)
 NOTES: Final = TEXTS.map(str.strip)
 REFERENCES: Final = TEXTS.map(names.normalize).filter(lambda text: 0 < len(text) <= other_references.MAX_LENGTH)
-TIMES: Final = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
+TIMES: Final = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001  bounds have no zone
 
 
 def decimals(most: str) -> st.SearchStrategy[Decimal]:

@@ -1,1 +1,1 @@
-"""Tests of commands, observations, automatic flags, retries and locks."""
+"""Tests of commands, automatic flags, retries and locks."""

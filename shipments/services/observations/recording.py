@@ -14,10 +14,10 @@ from shipments.domain import lifecycle, status_codes, status_fold
 from shipments.domain.versions import Version
 from shipments.models import Checkpoint, EventType, Location, Shipment
 from shipments.services import write
-from shipments.services.shipments import observed_effects, source_events
-from shipments.services.shipments.histories import History, HistoryCache
+from shipments.services.observations import effects, source_events
+from shipments.services.observations.histories import History, HistoryCache
+from shipments.services.observations.source_events import Observation
 from shipments.services.shipments.places import resolve_place
-from shipments.services.shipments.source_events import Observation
 from shipments.services.validation import InvalidArgument, refuse_future
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
@@ -123,11 +123,11 @@ def void_on(
     checkpoint.voided_at, checkpoint.void_reason = now, reason
     checkpoint.save(update_fields=["voided_at", "void_reason"])
     before = write.snapshot(shipment)
-    if not observed_effects.is_estimate(checkpoint):
+    if not effects.is_estimate(checkpoint):
         refold(shipment, history)
-        observed_effects.refold_flags(shipment, history, observed_effects.meaning_of(checkpoint), extra=None)
+        effects.refold_flags(shipment, history, effects.meaning_of(checkpoint), extra=None)
     elif shipment.eta == checkpoint.occurred_at:
-        shipment.eta = observed_effects.current_estimate(shipment, history)
+        shipment.eta = effects.current_estimate(shipment, history)
     _commit_checkpoint(
         shipment, history, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason
     )
@@ -167,7 +167,7 @@ def _state_of(
         return ""
     if meaning.is_appointment and observation.occurred_at > now:
         return ""
-    if meaning.state_elsewhere and observed_effects.is_at_destination(shipment, place) is False:
+    if meaning.state_elsewhere and effects.is_at_destination(shipment, place) is False:
         return meaning.state_elsewhere
     return meaning.state or ""
 
@@ -181,8 +181,8 @@ def _apply(
     if status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at):
         return Checkpoint.Outcome.ANOMALOUS
     if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
-        return observed_effects.apply_estimate(shipment, history, checkpoint, meaning)
-    observed_effects.refold_flags(shipment, history, meaning, extra=checkpoint)
+        return effects.apply_estimate(shipment, history, checkpoint, meaning)
+    effects.refold_flags(shipment, history, meaning, extra=checkpoint)
     if not checkpoint.state and not meaning.delivered_after:
         return Checkpoint.Outcome.APPLIED if meaning.opens_flag or meaning.clears_flag else Checkpoint.Outcome.LATE
     before = (shipment.status, shipment.delivered_at)
@@ -240,7 +240,7 @@ def _delivered_by(checkpoint: Checkpoint, all_of_it: list[Checkpoint], shipment:
     is_delivery = meaning is not None and any(
         (each.code_system, each.code) == (checkpoint.code_system, meaning.delivered_after)
         and each.occurred_at <= checkpoint.occurred_at
-        and observed_effects.is_at_destination(shipment, each.location)
+        and effects.is_at_destination(shipment, each.location)
         for each in all_of_it
     )
     return "delivered" if is_delivery else ""

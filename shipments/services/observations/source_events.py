@@ -8,7 +8,7 @@ from typing import Final
 
 from shipments.auth.subjects import Subject
 from shipments.models import Checkpoint, Location
-from shipments.services.shipments.histories import History
+from shipments.services.observations.histories import History
 from shipments.services.shipments.places import Place
 
 _CORRECTING: Final = "shipments:write"

@@ -10,7 +10,7 @@ from shipments.domain.status_codes import CODE_SYSTEMS
 from shipments.models import Checkpoint, Shipment
 from tests.factories import NOW
 from tests.shipments.event_log import fold
-from tests.shipments.services.shipments.carrier_case import CarrierCase
+from tests.shipments.services.observations.carrier_case import CarrierCase
 
 pytestmark = pytest.mark.django_db
 PLACES = [None, None, "NLRTM", "DEHAM"]

@@ -9,7 +9,7 @@ from shipments.domain import status_codes, status_fold
 from shipments.domain.flag_fold import FlagEntry, fold_flag
 from shipments.domain.status_codes import Meaning
 from shipments.models import Checkpoint, EventType, Location, Shipment
-from shipments.services.shipments.histories import History
+from shipments.services.observations.histories import History
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
 # No estimate moves the ETA of what has arrived, or never will.

@@ -8,8 +8,8 @@ from shipments.auth.subjects import Subject
 from shipments.domain.versions import Version
 from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import write
-from shipments.services.shipments import observations
-from shipments.services.shipments.histories import HistoryCache
+from shipments.services.observations import recording
+from shipments.services.observations.histories import HistoryCache
 
 # What a person or a feed has said, and may have been wrong about.
 VOIDABLE: Final = (EventType.TRANSITIONED, EventType.OBSERVED)
@@ -52,7 +52,7 @@ def void_event(
         if event.type == EventType.OBSERVED:
             checkpoint_id = Checkpoint.objects.values_list("pk", flat=True).get(shipment=shipment, seq=seq)
             history = HistoryCache().of(shipment)
-            observations.void_on(shipment, history, checkpoint_id, by=by, now=now, reason=reason)
+            recording.void_on(shipment, history, checkpoint_id, by=by, now=now, reason=reason)
         elif not _is_voided(event):
             _void_command(shipment, event, by=by, now=now, reason=reason)
     return shipment
@@ -72,7 +72,7 @@ def void_checkpoint(
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
     with write.locked_shipment(reference, by=by, expected_version=expected_version, with_related=True) as shipment:
-        observations.void_on(shipment, HistoryCache().of(shipment), checkpoint_id, by=by, now=now, reason=reason)
+        recording.void_on(shipment, HistoryCache().of(shipment), checkpoint_id, by=by, now=now, reason=reason)
     return shipment
 
 
@@ -84,9 +84,9 @@ def _is_voided(event: ShipmentEvent) -> bool:
 
 def _void_command(shipment: Shipment, command: ShipmentEvent, *, by: Subject, now: datetime, reason: str) -> None:
     before = write.snapshot(shipment)
-    observations.refold(shipment, HistoryCache().of(shipment), without_seq=command.seq)
+    recording.refold(shipment, HistoryCache().of(shipment), without_seq=command.seq)
     old, new = write.snapshot_diff(before, write.snapshot(shipment))
-    voided = observations.voided_entry(command.seq, EventType.TRANSITIONED, command.status)
+    voided = recording.voided_entry(command.seq, EventType.TRANSITIONED, command.status)
     write.commit_change(
         shipment,
         EventType.VOIDED,

@@ -98,7 +98,17 @@ class OrganizationQuerySet(models.QuerySet[Any]):
 
 
 class ShipmentQuerySet(OrganizationQuerySet):
-    """Shipments; a discarded draft stays as a row for its log alone."""
+    """Shipments; a discarded draft stays as a row for its log alone.
+
+    `is_fuzzy`: the rows of a search that found nothing as it was written are only like it.
+    """
+
+    is_fuzzy = False
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]  # not in the stubs
+        clone.is_fuzzy = self.is_fuzzy
+        return clone
 
     def not_deleted(self) -> Self:
         """Exclude discarded drafts."""

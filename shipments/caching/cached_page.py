@@ -41,7 +41,8 @@ class CachedPage:
             prepared.with_position(line, _position(positions.get(driver), since))
             for line, driver, since in zip(self._lines, metadata["drivers"], metadata["since"], strict=True)
         ]
-        body = rendering.render_results(results, metadata["next"], metadata["previous"])
+        more = {"match": match} if (match := metadata.get("match")) else {}
+        body = rendering.render_results(results, metadata["next"], metadata["previous"], more)
         etag = f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
         return RenderedPage(body, metadata["next"], metadata["previous"], etag)
 

@@ -30,12 +30,19 @@ class PageBuilder:
             "at": time.time(),
             "drivers": [row["driver_id"] for row in page.rows],
             "since": [representation.positions_since(row, self._query.variant) for row in page.rows],
+            "match": self._match(page),
             "next": self._query.page_url(page.next),
             "previous": self._query.page_url(page.previous),
         }
         self.positions = positions.positions_in_rows(page.rows)
         lines = (prepared.without_position(row, self._query.variant) for row in page.rows)
         return b"\n".join([orjson.dumps(metadata), *lines])
+
+    def _match(self, page: keyset.Page) -> str | None:
+        """Return how the rows match the search, None where nothing is searched for."""
+        if "q" not in self._query.filters:
+            return None
+        return "fuzzy" if page.is_fuzzy else "exact"
 
     def is_current(self, serialized: bytes, *, max_age: float) -> bool:
         """Tell whether an old form, at most `max_age` seconds old, shows what `build` would: at most one query."""

@@ -11,6 +11,9 @@ class Migration(migrations.Migration):
     atomic = False
     dependencies = [("shipments", "0023_events_tell_key_and_request")]
     operations = [
+        # What a build that broke off has left behind.
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS customer_named", migrations.RunSQL.noop),
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS location_named", migrations.RunSQL.noop),
         AddIndexConcurrently(
             model_name="customer",
             index=GinIndex(OpClass(NameKey("name"), name="gin_trgm_ops"), name="customer_named"),

@@ -93,6 +93,12 @@ class WrittenShipment(Shipment):
 
 class ShipmentPage(PageSchema):
     results = Shipment(many=True)
+    match = serializers.ChoiceField(
+        ["exact", "fuzzy"],
+        required=False,
+        help_text="Of a search by `q`: `exact` where the shipments contain the text, `fuzzy` where none does and"
+        " these are most like it.",
+    )
 
 
 class Checkpoint(ResponseSchema):

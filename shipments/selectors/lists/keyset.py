@@ -18,11 +18,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in the order of the list, and the positions of the pages around them (None: there is none)."""
+    """Rows in the order of the list, and the positions of the pages around them (None: there is none).
+
+    `is_fuzzy`: a search found nothing as it was written, and these rows are like it.
+    """
 
     rows: list[Row]
     next: CursorPosition | None
     previous: CursorPosition | None
+    is_fuzzy: bool = False
 
 
 def read_page(query: ListQuery) -> Page:
@@ -30,9 +34,13 @@ def read_page(query: ListQuery) -> Page:
     start, ordering, limit = query.start, query.ordering, query.limit
     backward = start is not None and start.backward
     rows: list[Row] = []
+    is_fuzzy = False
     for segment, segment_start in _segments(ordering, start):
         # One row more than the page shows whether there is another page.
-        rows += _fetch_segment(query, SegmentRead(segment, segment_start, backward, limit + 1 - len(rows)))
+        fetched, is_fuzzy = _fetch_segment(
+            query, SegmentRead(segment, segment_start, backward, limit + 1 - len(rows))
+        )
+        rows += fetched
         if len(rows) > limit:
             break
     has_more = len(rows) > limit
@@ -42,7 +50,8 @@ def read_page(query: ListQuery) -> Page:
     if not rows:
         return Page([], None, None if start is None else CursorPosition(start.value, start.id, not backward))
     first, last = _position_of(rows[0], ordering, backward=True), _position_of(rows[-1], ordering, backward=False)
-    return Page(rows, last if has_more or backward else None, first if (has_more if backward else start) else None)
+    following = last if has_more or backward else None
+    return Page(rows, following, first if (has_more if backward else start) else None, is_fuzzy)
 
 
 def _segments(ordering: Ordering, start: CursorPosition | None) -> list[tuple[Segment, CursorPosition | None]]:
@@ -60,13 +69,16 @@ def _segments(ordering: Ordering, start: CursorPosition | None) -> list[tuple[Se
     return [(Segment.WITH_VALUE, start), (Segment.WITHOUT_VALUE, None)]
 
 
-def _fetch_segment(query: ListQuery, read: SegmentRead) -> list[Row]:
+def _fetch_segment(query: ListQuery, read: SegmentRead) -> tuple[list[Row], bool]:
+    """Return the rows of a segment, and whether they are only like what was searched for."""
     values = {**query.filter_values, **read.position_values}
     build = partial(segments.build_queryset, query, read)
     sql_key = query.sql_key
     if sql_key is None:
-        return list(build(values))
-    return lists.fetch_rows((sql_key, query.ordering.name, read.segment, read.backward, read.limit), values, build)
+        rows = build(values)
+        return list(rows), getattr(rows, "is_fuzzy", False)
+    sql_key = sql_key, query.ordering.name, read.segment, read.backward, read.limit
+    return lists.fetch_rows(sql_key, values, build), False
 
 
 def _position_of(row: Row, ordering: Ordering, *, backward: bool) -> CursorPosition:

@@ -1,6 +1,6 @@
 """Pages as JSON: `{"results": […], "next": …, "previous": …}`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -26,7 +26,9 @@ def render_rows(query: ListQuery, page: Page, to_json: Callable[[Row], Json]) ->
     return RenderedPage(render_results([orjson.dumps(to_json(row)) for row in page.rows], *urls), *urls)
 
 
-def render_results(results: Sequence[bytes], next_url: str | None, previous_url: str | None) -> bytes:
-    """Return the JSON of a page whose results are JSON already."""
-    ends = orjson.dumps({"next": next_url, "previous": previous_url})
+def render_results(
+    results: Sequence[bytes], next_url: str | None, previous_url: str | None, more: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the JSON of a page whose results are JSON already, with the members `more` at its end."""
+    ends = orjson.dumps({"next": next_url, "previous": previous_url, **(more or {})})
     return b'{"results":[' + b",".join(results) + b"]," + ends[1:]

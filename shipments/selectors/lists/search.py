@@ -47,11 +47,17 @@ BuildQuerySet = Callable[[Viewer, Mapping[str, Any]], Any]
 def search_shipments(rows: Any, viewer: Viewer, text: str) -> Any:
     """Return the rows that match the text, in their order; `text` has at least MIN_LENGTH characters.
 
-    Runs three to seven short queries.
+    `is_fuzzy` of the rows tells that nothing contains the text, and they are like it. Runs three to seven short
+    queries.
     """
     text = names.normalize(text)
-    condition = _containing_condition(viewer, text) or _similar_condition(viewer, text)
-    return rows.alias(searched=SearchText()).filter(condition) if condition else rows.none()
+    containing = _containing_condition(viewer, text)
+    condition = containing or _similar_condition(viewer, text)
+    if not condition:
+        return rows.none()
+    matching = rows.alias(searched=SearchText()).filter(condition)
+    matching.is_fuzzy = not containing
+    return matching
 
 
 def _containing_condition(viewer: Viewer, text: str) -> Q:

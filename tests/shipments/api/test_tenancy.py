@@ -119,7 +119,6 @@ MISSING = {
 } | {
     "reference": "NOBODYS",
     "seq": 1,
-    "code": "nothing",
     "flag": "damaged",
     "kind": "bol",
 }

@@ -97,6 +97,29 @@ def test_an_exact_match_excludes_similar_ones(
     assert search(api, "SHIP-000101") == ["SHIP-000101"]
 
 
+@pytest.mark.parametrize(
+    ("query", "match"),
+    [
+        ("q=Northwind", "exact"),
+        ("q=SHIP-000100", "exact"),
+        ("q=nothing+like+this", "exact"),
+        ("q=Nothwind", "fuzzy"),
+        ("q=SHPI-000100", "fuzzy"),
+        ("q=Ratterdam&limit=1", "fuzzy"),
+        ("q=Ratterdam&ordering=eta", "fuzzy"),
+        ("status=booked", None),
+    ],
+)
+def test_an_answer_that_is_only_like_the_text_says_so(
+    api: Api, three_shipments: None, query: str, match: str | None
+) -> None:
+    page = api.get(f"/api/shipments?{query}").json()
+
+    assert page.get("match") == match
+    if page["next"]:
+        assert api.get(page["next"]).json()["match"] == match
+
+
 def test_search_combines_with_filters_orderings_and_pages(api: Api, three_shipments: None) -> None:
     assert search(api, "Hamburg", "&status=draft") == []
     assert search(api, "Hamburg", "&ordering=reference") == ["C-300", "SHIP-000100", "SHIP-000200"]

@@ -48,11 +48,11 @@ check-migrations:
 	@$(PRODUCTION) LOG_LEVEL=ERROR $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 check-deploy:
 	@$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
-# Two at a time: most tests wait for servers. What shares servers or a browser stays together (tests/scheduling.py).
+# Three at a time: most tests wait for servers. What shares servers or a browser stays together (tests/scheduling.py).
 # No reruns: a test that fails once is broken. A run of all tests is traced (a tenth more processor time, and most
 # tests wait) and holds the floor of `fail_under` in pyproject.toml; servers are processes of their own and are not.
 check-tests:
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -r a $(if $(PYTEST),$(PYTEST),--cov --cov-report=)
+	@$(BIN)/python -m pytest -n 3 --no-loadscope-reorder -r a $(if $(PYTEST),$(PYTEST),--cov --cov-report=)
 
 lint: $(STAMP) ## the quick checks, no tests
 	@$(MAKE) --no-print-directory -k check-lint check-format check-types check-imports check-dead-code

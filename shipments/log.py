@@ -78,13 +78,20 @@ def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEv
         recorded_at=fields["now"],
         effective_at=fields.get("effective_at"),
         location=fields.get("location"),
-        actor_role=by.role,
-        actor_id=by.user_id,
-        actor_key_id=by.key_id,
-        actor_key_name=by.key_name if by.key_id else None,
-        request_id=by.request_id or None,
+        **_actor_columns(by),
         data=data,
     )
+
+
+def _actor_columns(by: Subject) -> dict[str, Any]:
+    """Return what an event stores of who made the change, and of the request."""
+    return {
+        "actor_role": by.role,
+        "actor_id": by.user_id,
+        "actor_key_id": by.key_id,
+        "actor_key_name": by.key_name if by.key_id else None,
+        "request_id": by.request_id or None,
+    }
 
 
 def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> None:
@@ -121,11 +128,7 @@ def record_organization_event(
         type=type,
         occurred_at=now,
         recorded_at=now,
-        actor_role=by.role,
-        actor_id=by.user_id,
-        actor_key_id=by.key_id,
-        actor_key_name=by.key_name if by.key_id else None,
-        request_id=by.request_id or None,
+        **_actor_columns(by),
         data={"changes": dict(changes)},
     )
     writes.insert(event)
